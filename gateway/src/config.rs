@@ -1,0 +1,308 @@
+//! What an operator decides about the gateway; `gateway --help` is the reference.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chassis::process::ProcessConfig;
+use http::Uri;
+
+/// The public entry point of Grimoire: REST and gRPC in, gRPC to the services.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "gateway", version)]
+pub struct Config {
+    #[command(flatten)]
+    pub process: ProcessConfig,
+
+    /// Address of the public listener
+    #[arg(
+        long,
+        env = "GRIMOIRE_LISTEN",
+        default_value = "127.0.0.1:5000",
+        value_name = "ADDRESS"
+    )]
+    pub listen: SocketAddr,
+
+    /// Worker threads; 0: one for each core
+    #[arg(
+        long,
+        env = "GRIMOIRE_THREADS",
+        default_value_t = 0,
+        value_name = "NUMBER"
+    )]
+    pub threads: usize,
+
+    /// Where each service is: NAME=URL, separated by commas. A name that the contracts use and this list lacks is an error
+    #[arg(long, env = "GRIMOIRE_UPSTREAMS", value_name = "NAME=URL,...")]
+    pub upstreams: Upstreams,
+
+    #[command(flatten)]
+    pub tokens: TokenConfig,
+
+    #[command(flatten)]
+    pub limits: LimitConfig,
+
+    #[command(flatten)]
+    pub bounds: BoundConfig,
+}
+
+/// Which access tokens are good.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Tokens")]
+pub struct TokenConfig {
+    /// Issuer (`iss`) of access tokens
+    #[arg(
+        long,
+        env = "GRIMOIRE_ISSUER",
+        default_value = "http://127.0.0.1:5000",
+        value_name = "URL"
+    )]
+    pub issuer: String,
+
+    /// Audience (`aud`) of access tokens
+    #[arg(
+        long,
+        env = "GRIMOIRE_AUDIENCE",
+        default_value = "grimoire",
+        value_name = "NAME"
+    )]
+    pub audience: String,
+
+    /// Verified tokens that are remembered
+    #[arg(
+        long,
+        env = "GRIMOIRE_TOKEN_CACHE",
+        default_value_t = 20_000,
+        value_name = "NUMBER"
+    )]
+    pub token_cache: u64,
+}
+
+/// How much a client may ask.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitConfig {
+    /// Requests of one client address (IPv6: of one /64), before its token is looked at
+    #[arg(
+        long,
+        env = "GRIMOIRE_LIMIT_ADDRESS",
+        default_value = "20/s burst 100",
+        value_name = "RATE"
+    )]
+    pub limit_address: Rate,
+
+    /// Requests of one account
+    #[arg(
+        long,
+        env = "GRIMOIRE_LIMIT_ACCOUNT",
+        default_value = "50/s burst 200",
+        value_name = "RATE"
+    )]
+    pub limit_account: Rate,
+
+    /// Requests of one client address that try or set a password
+    #[arg(
+        long,
+        env = "GRIMOIRE_LIMIT_CREDENTIALS",
+        default_value = "10/min",
+        value_name = "RATE"
+    )]
+    pub limit_credentials: Rate,
+
+    /// Addresses and accounts whose budgets are kept apart; beyond it neighbouring addresses share one
+    #[arg(
+        long,
+        env = "GRIMOIRE_LIMIT_KEYS",
+        default_value_t = 100_000,
+        value_name = "NUMBER"
+    )]
+    pub limit_keys: usize,
+
+    /// Proxies in front of the gateway that append to X-Forwarded-For: the client is the entry that many places from the
+    /// right. 0: the client is who connects
+    #[arg(
+        long,
+        env = "GRIMOIRE_TRUSTED_PROXIES",
+        default_value_t = 0,
+        value_name = "NUMBER"
+    )]
+    pub trusted_proxies: usize,
+}
+
+/// How large and how slow a request may be. A method's own bounds, in its contract, go before these.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Bounds")]
+pub struct BoundConfig {
+    /// Largest request body, in bytes
+    #[arg(
+        long,
+        env = "GRIMOIRE_MAX_BODY",
+        default_value_t = 1_048_576,
+        value_name = "BYTES"
+    )]
+    pub max_body: usize,
+
+    /// Largest head of a request (its path and headers), in bytes
+    #[arg(
+        long,
+        env = "GRIMOIRE_MAX_HEAD",
+        default_value_t = 32_768,
+        value_name = "BYTES"
+    )]
+    pub max_head: usize,
+
+    /// Milliseconds until a call is given up
+    #[arg(
+        long,
+        env = "GRIMOIRE_DEADLINE",
+        default_value_t = 10_000,
+        value_name = "MILLISECONDS"
+    )]
+    pub deadline: u32,
+}
+
+impl Config {
+    /// Worker threads, at least one.
+    pub fn worker_threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, Into::into),
+            threads => threads,
+        }
+    }
+}
+
+/// Addresses of the services by their names in the topology.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upstreams(pub BTreeMap<String, Uri>);
+
+impl FromStr for Upstreams {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut upstreams = BTreeMap::new();
+        for entry in text
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+        {
+            let (name, url) = entry.split_once('=').ok_or_else(|| {
+                format!("`{entry}` is not NAME=URL, such as auth=http://127.0.0.1:50051")
+            })?;
+            let uri: Uri = url
+                .parse()
+                .map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+            if uri.scheme_str() != Some("http")
+                || uri.host().is_none()
+                || uri.port_u16().is_none()
+                || !matches!(uri.path(), "" | "/")
+            {
+                return Err(format!(
+                    "`{url}` is not of the form http://HOST:PORT (encryption between processes is the mesh's)"
+                ));
+            }
+            if upstreams.insert(name.trim().to_owned(), uri).is_some() {
+                return Err(format!("`{name}` is there twice"));
+            }
+        }
+        Ok(Self(upstreams))
+    }
+}
+
+/// A rate with a burst: so many at once, refilled one by one over the period. Written `50/s burst 200` or `10/min`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// At most this many at once.
+    pub burst: NonZeroU32,
+    /// One more after each of these.
+    pub interval: Duration,
+}
+
+impl Rate {
+    /// How long an empty budget takes to be whole again.
+    pub fn window(&self) -> Duration {
+        self.interval * self.burst.get()
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "`{text}` is not a rate such as `50/s burst 200`, `10/min` or `1000/h`; there is no rate without a limit"
+            )
+        };
+        let (rate, burst) = match text.split_once("burst") {
+            Some((rate, burst)) => (rate.trim(), Some(burst.trim())),
+            None => (text.trim(), None),
+        };
+        let (count, unit) = rate.split_once('/').ok_or_else(wrong)?;
+        let count: NonZeroU32 = count.trim().parse().map_err(|_| wrong())?;
+        let period = match unit.trim() {
+            "s" => Duration::from_secs(1),
+            "min" => Duration::from_secs(60),
+            "h" => Duration::from_secs(3600),
+            _ => return Err(wrong()),
+        };
+        let interval = period / count.get();
+        if interval.is_zero() {
+            return Err(wrong());
+        }
+        let burst = burst.map_or(Ok(count), |burst| burst.parse().map_err(|_| wrong()))?;
+        Ok(Self { burst, interval })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstreams_are_names_and_plain_urls() {
+        let upstreams: Upstreams = "auth=http://127.0.0.1:50051, user=http://user:50052"
+            .parse()
+            .unwrap();
+        assert_eq!(upstreams.0["user"].host(), Some("user"));
+        for wrong in [
+            "auth",
+            "auth=127.0.0.1:1",
+            "auth=https://a:1",
+            "auth=http://a",
+            "auth=http://a:1/x",
+            "a=http://a:1,a=http://b:1",
+        ] {
+            assert!(wrong.parse::<Upstreams>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rate_names_its_count_period_and_burst() {
+        let rate: Rate = "50/s burst 200".parse().unwrap();
+        assert_eq!(
+            (rate.burst.get(), rate.interval),
+            (200, Duration::from_millis(20))
+        );
+        assert_eq!(rate.window(), Duration::from_secs(4));
+        let rate: Rate = "10/min".parse().unwrap();
+        assert_eq!(
+            (rate.burst.get(), rate.interval),
+            (10, Duration::from_secs(6))
+        );
+    }
+
+    #[test]
+    fn a_limit_cannot_be_switched_off() {
+        for wrong in ["", "0/s", "off", "5", "5/day", "1/s burst 0", "1/s burst"] {
+            assert!(
+                wrong
+                    .parse::<Rate>()
+                    .unwrap_err()
+                    .contains("50/s burst 200"),
+                "{wrong}"
+            );
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! One request and what became of it, from its first byte to its line in the log.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tracing::Span;
+
+use crate::filters::request_id;
+use crate::filters::route::Target;
+use crate::limits::Standing;
+use crate::metrics::InFlight;
+use crate::problem::Problem;
+use crate::trust::token::Identity;
+use crate::upstream::Upstream;
+
+/// Characters of a user agent that services are told.
+const USER_AGENT: usize = 256;
+
+/// The state of one request.
+pub(crate) struct Exchange {
+    pub(crate) begun: Instant,
+    pub(crate) span: Span,
+    pub(crate) id: HeaderValue,
+    /// 32 hexadecimal digits.
+    pub(crate) trace_id: String,
+    pub(crate) grpc: bool,
+    pub(crate) client: IpAddr,
+    pub(crate) target: Option<Target>,
+    pub(crate) caller: Option<Arc<Identity>>,
+    pub(crate) standing: Option<Standing>,
+    /// What a call is passed through to.
+    pub(crate) upstream: Option<Arc<Upstream>>,
+    /// Bytes of the request body that were passed through.
+    pub(crate) passed: usize,
+    /// Connections that were tried in passing through.
+    pub(crate) tries: u8,
+    /// The gRPC status that a service answered with.
+    pub(crate) grpc_status: Option<tonic::Code>,
+    /// Why the request was refused; for the answer, while it is not written.
+    pub(crate) refusal: Option<Box<Problem>>,
+    /// Name of the reason that the answer gives.
+    pub(crate) reason: Option<Cow<'static, str>>,
+    /// Status of the answer, as HTTP has it, also where gRPC carries it otherwise.
+    pub(crate) status: Option<u16>,
+    _in_flight: InFlight,
+}
+
+impl Exchange {
+    pub(crate) fn begin() -> Self {
+        Self {
+            begun: Instant::now(),
+            span: Span::none(),
+            id: HeaderValue::from_static(""),
+            trace_id: String::new(),
+            grpc: false,
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            target: None,
+            caller: None,
+            standing: None,
+            upstream: None,
+            passed: 0,
+            tries: 0,
+            grpc_status: None,
+            refusal: None,
+            reason: None,
+            status: None,
+            _in_flight: InFlight::begin(),
+        }
+    }
+
+    /// What a service is told beside the message: who calls, from where, and which request and trace this is.
+    pub(crate) fn metadata(&self, request: &HeaderMap) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(12);
+        if let Some(caller) = &self.caller {
+            headers.insert("grimoire-subject", caller.subject_header.clone());
+            headers.insert("grimoire-session", caller.session_header.clone());
+            headers.insert("grimoire-roles", caller.roles_header.clone());
+            headers.insert("grimoire-scopes", caller.scopes_header.clone());
+            headers.insert("grimoire-auth-time", caller.auth_time_header.clone());
+        }
+        if let Ok(address) = HeaderValue::try_from(self.client.to_string()) {
+            headers.insert("grimoire-client-address", address);
+        }
+        if let Some(agent) = request.get(header::USER_AGENT).and_then(bounded) {
+            headers.insert("grimoire-client-user-agent", agent);
+        }
+        headers.insert(request_id::HEADER, self.id.clone());
+        self.span
+            .in_scope(|| telemetry::propagation::inject_headers(&mut headers));
+        headers
+    }
+
+    /// Headers that every answer has.
+    pub(crate) fn answer_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let id = (HeaderName::from_static(request_id::HEADER), self.id.clone());
+        let standing = self.standing.and_then(Standing::header);
+        let policy = self
+            .target
+            .as_ref()
+            .and_then(Target::route)
+            .map(|route| route.policy.clone());
+        let limits = standing.map(|standing| (HeaderName::from_static("ratelimit"), standing));
+        let policy = policy.map(|policy| (HeaderName::from_static("ratelimit-policy"), policy));
+        std::iter::once(id).chain(limits).chain(policy)
+    }
+}
+
+fn bounded(agent: &HeaderValue) -> Option<HeaderValue> {
+    match agent.as_bytes().get(..USER_AGENT) {
+        Some(start) => HeaderValue::from_bytes(start).ok(),
+        None => Some(agent.clone()),
+    }
+}

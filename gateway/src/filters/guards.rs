@@ -1,0 +1,65 @@
+//! Refuses what is too large or can be read in two ways, before anybody reads it.
+
+use grimoire_proto::Reason;
+use http::header;
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use crate::problem::Problem;
+
+pub(crate) fn check(session: &Session, max_head: usize) -> Result<(), Box<Problem>> {
+    let request = session.req_header();
+    if size(request) > max_head {
+        return refuse(format!(
+            "the head of the request is larger than {max_head} bytes"
+        ));
+    }
+    if !request.raw_path_is_utf8() || !request.raw_path().is_ascii() {
+        return refuse("the path has characters that must be percent-encoded");
+    }
+    if request.headers.contains_key(header::TRANSFER_ENCODING)
+        && has_content_length(&session.to_h1_raw())
+    {
+        return refuse("the request has both Content-Length and Transfer-Encoding");
+    }
+    Ok(())
+}
+
+fn refuse(detail: impl Into<std::borrow::Cow<'static, str>>) -> Result<(), Box<Problem>> {
+    Err(Problem::new(Reason::MalformedRequest, detail).closing())
+}
+
+/// Bytes of path and headers, as HTTP/1 would write them.
+fn size(request: &RequestHeader) -> usize {
+    let headers = request
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    request.raw_path().len() + headers.sum::<usize>()
+}
+
+/// Whether a raw head has the field. Pingora follows Transfer-Encoding and takes Content-Length away; whoever stands before
+/// us may have done the opposite, so such a request is refused.
+fn has_content_length(head: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length";
+    let mut lines = head.split(|byte| *byte == b'\n').skip(1);
+    lines.any(|line| {
+        line.get(..NAME.len())
+            .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_length_is_seen_in_the_raw_head_in_any_case() {
+        assert!(has_content_length(
+            b"POST / HTTP/1.1\r\nHost: a\r\nCONTENT-length: 3\r\n\r\n"
+        ));
+        assert!(!has_content_length(
+            b"POST /content-length HTTP/1.1\r\nX-Content-Length: 3\r\n\r\n"
+        ));
+    }
+}

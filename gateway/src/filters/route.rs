@@ -1,0 +1,145 @@
+//! Finds what a request asks for.
+
+use std::sync::Arc;
+
+use grimoire_proto::Reason;
+use http::{HeaderMap, HeaderValue, Method, Version, header};
+use pingora::http::RequestHeader;
+
+use crate::plan::paths::Found;
+use crate::plan::{Binding, Plan, Route};
+use crate::problem::Problem;
+
+/// What a request asks for.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// A unary RPC over REST.
+    Rest(Arc<Binding>),
+    /// An RPC over gRPC.
+    Rpc(Arc<Route>),
+    /// The public keys.
+    Jwks,
+    /// The description of a reason.
+    Reason(String),
+    /// Which methods a path has.
+    Methods(HeaderValue),
+}
+
+impl Target {
+    pub(crate) fn route(&self) -> Option<&Arc<Route>> {
+        match self {
+            Self::Rest(binding) => Some(&binding.route),
+            Self::Rpc(route) => Some(route),
+            Self::Jwks | Self::Reason(_) | Self::Methods(_) => None,
+        }
+    }
+}
+
+/// Whether a request is native gRPC; gRPC-Web is not.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .map_or(&b""[..], HeaderValue::as_bytes);
+    kind.strip_prefix(b"application/grpc")
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+}
+
+pub(crate) fn find(
+    plan: &Plan,
+    request: &RequestHeader,
+    grpc: bool,
+) -> Result<Target, Box<Problem>> {
+    let path = request.uri.path();
+    if grpc {
+        return rpc(plan, request, path);
+    }
+    match plan.http(&request.method, path) {
+        Found::Binding(binding) => Ok(Target::Rest(binding.clone())),
+        Found::OtherMethods(methods) => {
+            let allow = allow(&methods);
+            if request.method == Method::OPTIONS {
+                Ok(Target::Methods(allow))
+            } else {
+                Err(not_allowed(&request.method, allow))
+            }
+        }
+        Found::Nothing => own(&request.method, path),
+    }
+}
+
+fn rpc(plan: &Plan, request: &RequestHeader, path: &str) -> Result<Target, Box<Problem>> {
+    if request.version != Version::HTTP_2 || request.method != Method::POST {
+        return Err(Problem::new(
+            Reason::MalformedRequest,
+            "gRPC needs HTTP/2 and the method POST",
+        ));
+    }
+    let route = plan
+        .rpc(path)
+        .ok_or_else(|| Problem::new(Reason::RouteNotFound, format!("there is no method {path}")))?;
+    Ok(Target::Rpc(route.clone()))
+}
+
+/// What the gateway answers itself.
+fn own(method: &Method, path: &str) -> Result<Target, Box<Problem>> {
+    let target = match (path, path.strip_prefix("/problems/")) {
+        ("/.well-known/jwks.json", _) => Target::Jwks,
+        (_, Some(reason)) => Target::Reason(reason.to_owned()),
+        _ => {
+            return Err(Problem::new(
+                Reason::RouteNotFound,
+                format!("there is nothing at {path}"),
+            ));
+        }
+    };
+    let allow = HeaderValue::from_static("GET, HEAD");
+    match *method {
+        Method::GET | Method::HEAD => Ok(target),
+        Method::OPTIONS => Ok(Target::Methods(allow)),
+        _ => Err(not_allowed(method, allow)),
+    }
+}
+
+fn allow(methods: &[&Method]) -> HeaderValue {
+    let mut names: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+    if names.contains(&"GET") {
+        names.push("HEAD");
+    }
+    names.sort_unstable();
+    HeaderValue::try_from(names.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+fn not_allowed(method: &Method, allow: HeaderValue) -> Box<Problem> {
+    let allowed = allow.to_str().unwrap_or_default();
+    let detail = format!("{method} is not a method of this path; it has {allowed}");
+    Problem::new(Reason::MethodNotAllowed, detail).header("allow", allow)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn native_grpc_is_told_from_everything_else() {
+        let is = |kind: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            is_grpc(&headers)
+        };
+        assert!(
+            is("application/grpc") && is("application/grpc+proto") && is("application/grpc; x=y")
+        );
+        assert!(
+            !is("application/grpc-web")
+                && !is("application/grpc-web-text+proto")
+                && !is("application/json")
+        );
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn who_may_get_may_ask_for_the_head() {
+        assert_eq!(allow(&[&Method::PATCH, &Method::GET]), "GET, HEAD, PATCH");
+        assert_eq!(allow(&[&Method::POST]), "POST");
+    }
+}

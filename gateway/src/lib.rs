@@ -1,0 +1,222 @@
+//! The public entry point of Grimoire: REST and gRPC in, gRPC to the services. README.md tells how it is made.
+
+mod answer;
+mod client_address;
+pub mod config;
+mod deadline;
+mod exchange;
+mod filters;
+mod limits;
+mod listener;
+mod log_line;
+mod metrics;
+mod own;
+mod plan;
+mod problem;
+mod proxy;
+mod rest;
+mod transcode;
+mod trust;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use chassis::process::Process;
+
+pub use config::Config;
+use limits::Limits;
+use listener::Listener;
+use plan::Plan;
+use proxy::Gateway;
+use trust::Trust;
+use trust::token::Tokens;
+use upstream::Targets;
+
+/// Name in the topology of who serves `TrustService`.
+const AUTH: &str = "auth";
+/// The condition of readiness: the first complete snapshot of keys and revocations is in.
+const TRUST: &str = "trust";
+
+/// Why a gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the routes are not a plan: {0}")]
+    Plan(#[from] plan::PlanError),
+    #[error(transparent)]
+    Upstream(#[from] upstream::MissingUpstream),
+    #[error(transparent)]
+    Listen(#[from] listener::ListenError),
+    #[error(transparent)]
+    Own(#[from] own::OwnError),
+}
+
+/// A gateway whose port is open, and which answers once [`Started::serve`] runs.
+pub struct Started {
+    listener: Listener,
+    gateway: Gateway,
+    config: Config,
+}
+
+/// Runs the process to its end. What it fails with is logged and becomes exit code 1.
+pub fn run(config: Config) -> ExitCode {
+    let telemetry = match telemetry::init("gateway", &config.process.telemetry) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let threads = config.worker_threads();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build();
+    let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        let result = runtime.block_on(serve(&config));
+        // What is left are connections that did not end in time.
+        runtime.shutdown_background();
+        result
+    });
+    let code = match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the process ends because it failed"
+            );
+            ExitCode::FAILURE
+        }
+    };
+    drop(telemetry);
+    code
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let routes = Routes::compile(config)?;
+    let table = routes.plan.table();
+    let answer =
+        move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], table.clone()));
+    let admin = Router::new().route("/routes", get(answer));
+    let process = Process::start("gateway", &config.process, admin).await?;
+    let started = open(config, routes, &process).await?;
+    process.started();
+    started.serve(&process).await;
+    Ok(())
+}
+
+/// Opens the port and begins to follow what the gateway needs to know; the condition `trust` of `process` holds when it is known.
+pub async fn start(config: &Config, process: &Process) -> Result<Started, StartError> {
+    open(config, Routes::compile(config)?, process).await
+}
+
+/// What is made of the contracts before anything runs.
+struct Routes {
+    plan: Arc<Plan>,
+    limits: Arc<Limits>,
+}
+
+impl Routes {
+    fn compile(config: &Config) -> Result<Self, StartError> {
+        let limits = Limits::new(&config.limits);
+        let plan = Plan::compile(grimoire_proto::descriptors(), &config.bounds, &limits)?;
+        Ok(Self {
+            plan: Arc::new(plan),
+            limits: Arc::new(limits),
+        })
+    }
+}
+
+async fn open(config: &Config, routes: Routes, process: &Process) -> Result<Started, StartError> {
+    let Routes { plan, limits } = routes;
+    metrics::prepare();
+    metrics::plan(&plan.hash());
+
+    let stop = &process.stop;
+    let services = grimoire_proto::descriptors()
+        .services()
+        .map(|service| service.full_name().to_owned());
+    let services = services.filter(|service| plan.serves(service)).collect();
+    let descriptors = grimoire_proto::EDGE_DESCRIPTOR_SET;
+    let own = own::serve(
+        descriptors,
+        services,
+        process.readiness.clone(),
+        stop.clone(),
+    )
+    .await?;
+    let mut needed = plan.upstreams();
+    needed.insert(AUTH.to_owned());
+    let targets = Arc::new(Targets::new(
+        needed,
+        &config.upstreams.0,
+        own,
+        config.worker_threads(),
+    )?);
+    let listener = Listener::open(config.listen)?;
+
+    let trust = Arc::new(Trust::new());
+    let known = process.readiness.condition(TRUST);
+    tokio::spawn({
+        let (targets, stop) = (targets.clone(), stop.clone());
+        async move { targets.keep_current(stop).await }
+    });
+    tokio::spawn({
+        let (limits, stop) = (limits.clone(), stop.clone());
+        async move { limits.keep_house(stop).await }
+    });
+    if let Some(auth) = targets.get(AUTH) {
+        tokio::spawn(trust::follow::follow(
+            trust.clone(),
+            auth.clone(),
+            stop.clone(),
+        ));
+    }
+    tokio::spawn({
+        let trust = trust.clone();
+        async move {
+            trust.known().await;
+            known.set(true);
+        }
+    });
+
+    let gateway = Gateway {
+        tokens: Tokens::new(&config.tokens, trust.clone()),
+        plan,
+        targets,
+        trust,
+        limits,
+        max_head: config.bounds.max_head,
+        trusted_proxies: config.limits.trusted_proxies,
+    };
+    tracing::info!(listen = %listener.address, "listening");
+    Ok(Started {
+        listener,
+        gateway,
+        config: config.clone(),
+    })
+}
+
+impl Started {
+    /// Where the gateway listens; of use when port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address
+    }
+
+    /// Serves until the process is to stop and the requests on their way have ended.
+    pub async fn serve(self, process: &Process) {
+        let threads = self.config.worker_threads();
+        self.listener
+            .serve(
+                self.gateway,
+                threads,
+                self.config.bounds.max_head,
+                process.stop.clone(),
+            )
+            .await;
+    }
+}

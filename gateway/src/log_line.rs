@@ -1,0 +1,62 @@
+//! The line of a request in the log: refusals and failures always, everything else at level debug.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use pingora::http::RequestHeader;
+
+use crate::exchange::Exchange;
+use crate::filters::route::Target;
+
+pub(crate) fn write(
+    request: &RequestHeader,
+    exchange: &Exchange,
+    status: u16,
+    took: Duration,
+    error: Option<&pingora::Error>,
+) {
+    let route = match &exchange.target {
+        Some(Target::Rest(binding)) => binding.template.as_str(),
+        Some(Target::Rpc(route)) => route.name.as_str(),
+        _ => "",
+    };
+    let span = &exchange.span;
+    if !span.is_disabled() {
+        span.record("http.response.status_code", status);
+        span.record("http.route", route);
+        span.record(
+            "otel.name",
+            if route.is_empty() {
+                request.method.as_str()
+            } else {
+                route
+            },
+        );
+    }
+    let seen = status >= 500 || exchange.reason.is_some() || error.is_some();
+    if !seen && !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let _entered = span.enter();
+    // The path without its query, which may have tokens.
+    let path = request.uri.path();
+    let method = request.method.as_str();
+    let duration_ms = took.as_secs_f64() * 1e3;
+    let client = exchange.client;
+    let account = exchange
+        .caller
+        .as_ref()
+        .map(|caller| tracing::field::display(caller.account));
+    let reason = exchange.reason.as_deref();
+    let request_id = text(&exchange.id);
+    if seen {
+        let error = error.map(tracing::field::display);
+        tracing::info!(method, path, route, status, reason, duration_ms, %client, account, request_id, error, "answered");
+    } else {
+        tracing::debug!(method, path, route, status, duration_ms, %client, account, request_id, "answered");
+    }
+}
+
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
+}

@@ -1,0 +1,7 @@
+//! The gateway as a process.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gateway::run(chassis::process::configuration())
+}

@@ -1,0 +1,250 @@
+//! What the gateway measures. Handles are looked up once and kept where they are used.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use grimoire_proto::Reason;
+use http::Method;
+use telemetry::metrics::{self, SECONDS};
+use telemetry::names;
+use telemetry::prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
+
+/// Requests of one route.
+pub(crate) struct RouteMetrics {
+    method: String,
+    route: String,
+    ok: Histogram,
+}
+
+impl RouteMetrics {
+    pub(crate) fn new(method: &Method, route: &str) -> Self {
+        Self {
+            method: method.as_str().to_owned(),
+            route: route.to_owned(),
+            ok: REQUESTS.with_label_values(&[method.as_str(), route, "200"]),
+        }
+    }
+
+    /// Records an answer of this route.
+    pub(crate) fn record(&self, status: u16, took: Duration) {
+        if status == 200 {
+            self.ok.observe(took.as_secs_f64());
+        } else {
+            observe(&self.method, &self.route, status, took);
+        }
+    }
+}
+
+/// Records an answer to a request that no route was found for.
+pub(crate) fn unrouted(method: &Method, status: u16, took: Duration) {
+    // A client may invent methods; the label may not grow with them.
+    let method = match *method {
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::PATCH
+        | Method::DELETE
+        | Method::OPTIONS => method.as_str(),
+        _ => "_OTHER",
+    };
+    observe(method, "", status, took);
+}
+
+/// A request that is on its way; counted while it lives.
+pub(crate) struct InFlight(());
+
+impl InFlight {
+    pub(crate) fn begin() -> Self {
+        IN_FLIGHT.inc();
+        Self(())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        IN_FLIGHT.dec();
+    }
+}
+
+/// Counts a request that the gateway refused itself. Its reasons are those of the contracts, so the label is bounded.
+pub(crate) fn refused(reason: &str) {
+    REFUSALS.with_label_values(&[reason]).inc();
+}
+
+pub(crate) fn rate_limited(limit: &str) -> IntCounter {
+    metrics::counter_vec(
+        names::GATEWAY_RATE_LIMITED,
+        "Requests over a limit",
+        &["limit"],
+    )
+    .with_label_values(&[limit])
+}
+
+pub(crate) fn limit_keys(limit: &str) -> IntGauge {
+    metrics::gauge_vec(
+        names::GATEWAY_LIMIT_KEYS,
+        "Clients whose budgets are remembered",
+        &["limit"],
+    )
+    .with_label_values(&[limit])
+}
+
+/// Looks at access tokens: remembered, verified anew, or refused.
+pub(crate) fn tokens(result: &str) -> IntCounter {
+    metrics::counter_vec(
+        names::GATEWAY_TOKENS,
+        "Access tokens that were looked at",
+        &["result"],
+    )
+    .with_label_values(&[result])
+}
+
+pub(crate) fn trust_age() -> Gauge {
+    metrics::float_gauge(
+        names::GATEWAY_TRUST_AGE,
+        "Seconds since the database read that keys and revocations come from",
+    )
+}
+
+pub(crate) fn trust_keys() -> IntGauge {
+    metrics::gauge(
+        names::GATEWAY_TRUST_KEYS,
+        "Keys that access tokens are verified with",
+    )
+}
+
+pub(crate) fn revocations() -> IntGauge {
+    metrics::gauge(
+        names::GATEWAY_REVOCATIONS,
+        "Revocations that are remembered",
+    )
+}
+
+/// Calls of one upstream.
+pub(crate) fn upstream_calls() -> HistogramVec {
+    let help = "Seconds from the first byte of a call to the last of its answer";
+    metrics::histogram_vec(
+        names::RPC_CLIENT_CALL_DURATION,
+        help,
+        &["server_address", "rpc_response_status_code"],
+        SECONDS,
+    )
+}
+
+pub(crate) fn retries(upstream: &str) -> IntCounter {
+    metrics::counter_vec(
+        names::GATEWAY_RETRIES,
+        "Calls that were sent a second time",
+        &["server_address"],
+    )
+    .with_label_values(&[upstream])
+}
+
+pub(crate) fn hung_calls() -> IntCounter {
+    metrics::counter(
+        names::GATEWAY_HUNG_CALLS,
+        "gRPC calls that were ended because nothing else ended them",
+    )
+}
+
+/// Says which routes this gateway has.
+pub(crate) fn plan(hash: &str) {
+    metrics::gauge_vec(
+        names::GATEWAY_PLAN,
+        "The routing plan in use; always 1",
+        &["hash"],
+    )
+    .with_label_values(&[hash])
+    .set(1);
+}
+
+/// Makes the series of every reason that the gateway gives itself, so that each starts at 0.
+pub(crate) fn prepare() {
+    for reason in [
+        Reason::RouteNotFound,
+        Reason::MethodNotAllowed,
+        Reason::MalformedRequest,
+        Reason::MalformedJson,
+        Reason::UnknownField,
+        Reason::InvalidField,
+        Reason::BodyTooLarge,
+        Reason::UnsupportedMediaType,
+        Reason::TokenMissing,
+        Reason::TokenInvalid,
+        Reason::TokenExpired,
+        Reason::TokenRevoked,
+        Reason::TokenOutdated,
+        Reason::TrustStale,
+        Reason::RoleRequired,
+        Reason::ScopeRequired,
+        Reason::RateLimited,
+        Reason::Unavailable,
+        Reason::DeadlineExceeded,
+        Reason::Internal,
+    ] {
+        REFUSALS.with_label_values(&[reason.name()]);
+    }
+    hung_calls();
+    LazyLock::force(&IN_FLIGHT);
+}
+
+static REQUESTS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let labels = [
+        "http_request_method",
+        "http_route",
+        "http_response_status_code",
+    ];
+    metrics::histogram_vec(
+        names::HTTP_SERVER_REQUEST_DURATION,
+        "Seconds from a request to its answer",
+        &labels,
+        SECONDS,
+    )
+});
+static REFUSALS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metrics::counter_vec(
+        names::GATEWAY_REFUSALS,
+        "Requests that the gateway refused itself",
+        &["reason"],
+    )
+});
+static IN_FLIGHT: LazyLock<IntGauge> = LazyLock::new(|| {
+    metrics::gauge(
+        names::HTTP_SERVER_ACTIVE_REQUESTS,
+        "Requests that are on their way",
+    )
+});
+
+fn observe(method: &str, route: &str, status: u16, took: Duration) {
+    let mut digits = [0; 5];
+    REQUESTS
+        .with_label_values(&[method, route, decimal(status, &mut digits)])
+        .observe(took.as_secs_f64());
+}
+
+/// A number as text, without an allocation.
+fn decimal(mut number: u16, digits: &mut [u8; 5]) -> &str {
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&digits[first..]).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_reads_as_it_is_written() {
+        for number in [0, 7, 200, 404, u16::MAX] {
+            assert_eq!(decimal(number, &mut [0; 5]), number.to_string());
+        }
+    }
+}

@@ -1,0 +1,206 @@
+use prost_reflect::prost::Message as _;
+use prost_reflect::prost_types::FileDescriptorSet;
+
+use super::*;
+
+fn bounds() -> BoundConfig {
+    BoundConfig {
+        max_body: 1 << 20,
+        max_head: 32_768,
+        deadline: 10_000,
+    }
+}
+
+fn contracts() -> Plan {
+    Plan::compile(
+        grimoire_proto::descriptors(),
+        &bounds(),
+        &Limits::for_tests(),
+    )
+    .unwrap()
+}
+
+fn found(plan: &Plan, method: Method, path: &str) -> Option<String> {
+    match plan.http(&method, path) {
+        Found::Binding(binding) => Some(binding.route.name.clone()),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_path_leads_to_its_rpc() {
+    let plan = contracts();
+    for (method, path, rpc) in [
+        (
+            Method::GET,
+            "/v1/users/me",
+            "grimoire.user.v1.ProfileService/GetProfile",
+        ),
+        (
+            Method::HEAD,
+            "/v1/users/me",
+            "grimoire.user.v1.ProfileService/GetProfile",
+        ),
+        (
+            Method::PATCH,
+            "/v1/users/me",
+            "grimoire.user.v1.ProfileService/UpdateProfile",
+        ),
+        (
+            Method::GET,
+            "/v1/users/a:b",
+            "grimoire.user.v1.ProfileService/GetProfile",
+        ),
+        (
+            Method::GET,
+            "/v1/users/me/preferences",
+            "grimoire.user.v1.PreferencesService/GetPreferences",
+        ),
+        (
+            Method::POST,
+            "/v1/sessions:login",
+            "grimoire.auth.v1.SessionService/Login",
+        ),
+        (
+            Method::GET,
+            "/v1/admin/auditRecords",
+            "grimoire.audit.v1.AuditService/ListAuditRecords",
+        ),
+    ] {
+        assert_eq!(found(&plan, method, path).as_deref(), Some(rpc), "{path}");
+    }
+}
+
+#[test]
+fn a_path_that_is_not_bound_is_nothing_and_another_method_is_told() {
+    let plan = contracts();
+    for path in [
+        "/",
+        "/v1",
+        "/v1/users",
+        "/v1/users/",
+        "/v1//me",
+        "/v1/users/me/",
+        "/v1/sessions:nothing",
+        "v1/users/me",
+    ] {
+        assert!(
+            matches!(plan.http(&Method::GET, path), Found::Nothing),
+            "{path}"
+        );
+    }
+    let Found::OtherMethods(methods) = plan.http(&Method::GET, "/v1/sessions:login") else {
+        panic!("a binding for POST")
+    };
+    assert_eq!(methods, [&Method::POST]);
+}
+
+#[test]
+fn methods_for_other_processes_are_not_in_the_plan() {
+    let plan = contracts();
+    assert!(
+        plan.rpc("/grimoire.user.v1.ProfileService/GetProfile")
+            .is_some()
+    );
+    assert!(plan.rpc("/grimoire.auth.v1.TrustService/Follow").is_none());
+    assert!(
+        plan.rpc("/grimoire.user.v1.UserDataService/ProvisionUsers")
+            .is_none()
+    );
+    assert!(!plan.table().contains("TrustService"));
+}
+
+#[test]
+fn the_edge_option_sets_class_deadline_and_body() {
+    let plan = contracts();
+    let login = plan.rpc("/grimoire.auth.v1.SessionService/Login").unwrap();
+    assert_eq!(
+        (login.class, login.max_body),
+        (Some(Class::Credentials), 8192)
+    );
+    assert_eq!(login.deadline, Some(Duration::from_secs(10)));
+    assert!(!login.repeatable);
+    let audit = plan
+        .rpc("/grimoire.audit.v1.AuditService/ListAuditRecords")
+        .unwrap();
+    assert!(audit.repeatable && audit.needs_token());
+    assert_eq!(audit.access.roles, ["admin"]);
+}
+
+#[test]
+fn the_upstreams_of_the_routes_are_known_and_the_own_one_is_not_among_them() {
+    assert_eq!(
+        contracts().upstreams().into_iter().collect::<Vec<_>>(),
+        ["auth", "event-consumer", "user"]
+    );
+}
+
+#[test]
+fn two_methods_on_one_path_are_refused_with_both_names() {
+    let error = Plan::compile(
+        &changed(r#"/v1/users/{user}/preferences"#, "/v1/users/{user}"),
+        &bounds(),
+        &Limits::for_tests(),
+    );
+    let Err(PlanError::Conflict { first, second, .. }) = error else {
+        panic!("a conflict")
+    };
+    let mut names = [first, second];
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "grimoire.user.v1.PreferencesService/GetPreferences",
+            "grimoire.user.v1.ProfileService/GetProfile"
+        ]
+    );
+}
+
+#[test]
+fn a_path_with_an_unknown_field_is_refused_with_its_name() {
+    let error = Plan::compile(
+        &changed(
+            "/v1/accounts/{account}/sessions",
+            "/v1/accounts/{accounx}/sessions",
+        ),
+        &bounds(),
+        &Limits::for_tests(),
+    );
+    assert!(matches!(error, Err(PlanError::UnknownField { field, .. }) if field == "accounx"));
+}
+
+/// The contracts with one path replaced in the bytes of the options. Lengths of strings and of what holds them are kept by
+/// writing the descriptors anew from a patched dynamic message.
+fn changed(from: &str, to: &str) -> DescriptorPool {
+    let pool = grimoire_proto::descriptors();
+    let set = pool
+        .get_message_by_name("google.protobuf.FileDescriptorSet")
+        .unwrap();
+    let mut set =
+        prost_reflect::DynamicMessage::decode(set, grimoire_proto::DESCRIPTOR_SET).unwrap();
+    replace(&mut set, from, to);
+    let bytes = set.encode_to_vec();
+    assert!(FileDescriptorSet::decode(bytes.as_slice()).is_ok());
+    DescriptorPool::decode(bytes.as_slice()).unwrap()
+}
+
+fn replace(message: &mut prost_reflect::DynamicMessage, from: &str, to: &str) {
+    for (_, value) in message.fields_mut() {
+        replace_in(value, from, to);
+    }
+    for (_, value) in message.extensions_mut() {
+        replace_in(value, from, to);
+    }
+}
+
+fn replace_in(value: &mut prost_reflect::Value, from: &str, to: &str) {
+    use prost_reflect::Value;
+    match value {
+        Value::String(text) if text == from => *text = to.to_owned(),
+        Value::Message(message) => replace(message, from, to),
+        Value::List(values) => values
+            .iter_mut()
+            .for_each(|value| replace_in(value, from, to)),
+        _ => {}
+    }
+}

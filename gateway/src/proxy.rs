@@ -1,0 +1,371 @@
+//! The way of a request through the gateway. `Gateway::chain` has the order of its links.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use grimoire_proto::Reason;
+use http::{HeaderMap, HeaderValue, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+use tracing::Instrument as _;
+
+use crate::answer::{Answer, write_answer, write_problem};
+use crate::deadline::time_left;
+use crate::exchange::Exchange;
+use crate::filters::route::Target;
+use crate::filters::{access, guards, identity_headers, rate_limit, request_id, route, token};
+use crate::limits::Limits;
+use crate::plan::Plan;
+use crate::problem::{self, Problem};
+use crate::trust::Trust;
+use crate::trust::keys::JWKS_MAX_AGE;
+use crate::trust::token::Tokens;
+use crate::upstream::{CONNECT, Targets, grpc_timeout};
+use crate::{client_address, log_line, metrics, rest};
+
+const IDLE: Duration = Duration::from_secs(60);
+/// Streams of one connection to a service.
+const STREAMS: usize = 100;
+/// What is left of a body that was refused is read for at most this long, to keep the connection.
+const DRAIN: Duration = Duration::from_secs(1);
+/// A gRPC message has a head of five bytes.
+const FRAME: usize = 5;
+
+/// The gateway as Pingora drives it.
+pub(crate) struct Gateway {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) targets: Arc<Targets>,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) tokens: Tokens,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) max_head: usize,
+    pub(crate) trusted_proxies: usize,
+}
+
+/// What is done about a request that was not refused.
+enum Step {
+    /// This is its answer.
+    Answer(Answer),
+    /// Pingora passes it through.
+    PassThrough,
+}
+
+impl Gateway {
+    /// The links, in their order. Each refuses by its error.
+    async fn chain(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<Step, Box<Problem>> {
+        guards::check(session, self.max_head)?;
+        identity_headers::strip(session.req_header_mut());
+
+        let found = route::find(&self.plan, session.req_header(), exchange.grpc);
+        exchange.target = found.as_ref().ok().cloned();
+        let route = exchange.target.as_ref().and_then(Target::route).cloned();
+        exchange.standing = Some(rate_limit::address(
+            &self.limits,
+            exchange.client,
+            route.as_deref(),
+        )?);
+        let target = found?;
+        let Some(route) = route else {
+            return self.own(target).map(Step::Answer);
+        };
+
+        exchange.caller = token::check(&self.tokens, &session.req_header().headers, &route).await?;
+        access::check(&route, exchange.caller.as_deref(), &self.trust)?;
+        if let Some(caller) = &exchange.caller {
+            let standing = rate_limit::account(&self.limits, caller.account, &route)?;
+            exchange.standing = Some(standing.tighter(exchange.standing));
+        }
+
+        let upstream = self.targets.get(&route.upstream).cloned();
+        let upstream = upstream
+            .ok_or_else(|| Problem::internal(&format!("no upstream {}", route.upstream)))?;
+        match target {
+            Target::Rest(binding) => {
+                let body = rest::call(session, exchange, &binding, &upstream).await?;
+                let kind = (
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("application/json"),
+                );
+                let store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                Ok(Step::Answer(Answer {
+                    status: 200,
+                    headers: vec![kind, store],
+                    body,
+                }))
+            }
+            _ => {
+                exchange.upstream = Some(upstream);
+                Ok(Step::PassThrough)
+            }
+        }
+    }
+
+    /// What the gateway answers itself.
+    fn own(&self, target: Target) -> Result<Answer, Box<Problem>> {
+        let (kind, max_age, body) = match target {
+            Target::Methods(allow) => {
+                return Ok(Answer {
+                    status: 204,
+                    headers: vec![(header::ALLOW, allow)],
+                    body: Bytes::new(),
+                });
+            }
+            Target::Reason(name) => {
+                let body = problem::describe(&name);
+                let body = body.ok_or_else(|| {
+                    Problem::new(Reason::ResourceNotFound, "there is no such reason")
+                })?;
+                ("application/json", 86_400, body)
+            }
+            _ if !self.trust.is_known() => {
+                return Err(
+                    Problem::new(Reason::TrustStale, "the keys are not known yet")
+                        .retry_after(problem::RETRY),
+                );
+            }
+            _ => ("application/jwk-set+json", JWKS_MAX_AGE, self.trust.jwks()),
+        };
+        let mut headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static(kind))];
+        headers.extend(
+            HeaderValue::try_from(format!("public, max-age={max_age}"))
+                .ok()
+                .map(|age| (header::CACHE_CONTROL, age)),
+        );
+        Ok(Answer {
+            status: 200,
+            headers,
+            body,
+        })
+    }
+
+    fn begin(&self, session: &mut Session, exchange: &mut Exchange) {
+        // An answer before the end of a small body, such as a refusal, keeps the connection: what is left is read and dropped.
+        session.set_total_drain_timeout(Some(DRAIN));
+        let small = drains_soon(&session.req_header().headers);
+        session.set_close_on_response_before_downstream_finish(!small);
+        let request = session.req_header();
+        exchange.grpc = route::is_grpc(&request.headers);
+        exchange.id = request_id::of(&request.headers);
+        if let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) {
+            exchange.client = client_address::of(peer.ip(), &request.headers, self.trusted_proxies);
+        }
+        let span = tracing::info_span!(
+            "request",
+            otel.name = tracing::field::Empty,
+            otel.kind = "server",
+            http.request.method = request.method.as_str(),
+            http.route = tracing::field::Empty,
+            http.response.status_code = tracing::field::Empty,
+        );
+        telemetry::propagation::set_parent_from_headers(&span, &request.headers);
+        let trace_id = span.in_scope(telemetry::propagation::current_trace_id);
+        exchange.trace_id = trace_id.unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string());
+        exchange.span = span;
+    }
+}
+
+/// Whether the body is known to be short enough to be read to its end for the sake of the connection.
+fn drains_soon(headers: &HeaderMap) -> bool {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    length.map_or_else(
+        || !headers.contains_key(header::TRANSFER_ENCODING),
+        |length| length <= 64 * 1024,
+    )
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::begin()
+    }
+
+    /// No module touches what passes: compression is not ours to add.
+    fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
+
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<bool> {
+        self.begin(session, exchange);
+        let span = exchange.span.clone();
+        let step = self.chain(session, exchange).instrument(span).await;
+        match step {
+            Ok(Step::PassThrough) => return Ok(false),
+            Ok(Step::Answer(answer)) => write_answer(session, exchange, answer).await?,
+            Err(problem) => write_problem(session, exchange, &problem).await?,
+        }
+        Ok(true)
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Box<HttpPeer>> {
+        let address = exchange
+            .upstream
+            .as_ref()
+            .and_then(|upstream| upstream.next_address());
+        let address = address.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))?;
+        let mut peer = HttpPeer::new(address, false, String::new());
+        peer.options.set_http_version(2, 2);
+        peer.options.max_h2_streams = STREAMS;
+        peer.options.connection_timeout = Some(CONNECT);
+        peer.options.total_connection_timeout = Some(CONNECT);
+        peer.options.idle_timeout = Some(IDLE);
+        Ok(Box::new(peer))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        let metadata = exchange.metadata(&request.headers);
+        for secret in [header::AUTHORIZATION, header::COOKIE] {
+            request.remove_header(&secret);
+        }
+        for (name, value) in &metadata {
+            request.insert_header(name, value.clone())?;
+        }
+        request.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
+        if let Some(upstream) = &exchange.upstream {
+            request.insert_header(header::HOST, upstream.authority.clone())?;
+        }
+        if let Some(left) = time_left(&request.headers, exchange) {
+            request.insert_header("grpc-timeout", grpc_timeout(left))?;
+        }
+        Ok(())
+    }
+
+    /// Bounds what a unary call sends. A stream is bounded by the service, message by message.
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        let Some(route) = exchange.target.as_ref().and_then(Target::route) else {
+            return Ok(());
+        };
+        exchange.passed += body.as_ref().map_or(0, Bytes::len);
+        if route.deadline.is_some() && exchange.passed > route.max_body + FRAME {
+            let detail = format!("the message is larger than {} bytes", route.max_body);
+            exchange.refusal = Some(Problem::new(Reason::BodyTooLarge, detail));
+            return Err(Error::new_down(ErrorType::InvalidHTTPHeader));
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        note_grpc_status(&response.headers, exchange);
+        for (name, value) in exchange.answer_headers() {
+            response.insert_header(name, value)?;
+        }
+        Ok(())
+    }
+
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        note_grpc_status(trailers, exchange);
+        Ok(())
+    }
+
+    /// A service that could not be reached saw nothing, so the next address may be tried.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        exchange.tries += 1;
+        error.set_retry(exchange.tries < 2);
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let problem = match (exchange.refusal.take(), error.esource()) {
+            (Some(problem), _) => problem,
+            // Nobody is there to be told.
+            (None, ErrorSource::Downstream) => {
+                return FailToProxy {
+                    error_code: 0,
+                    can_reuse_downstream: false,
+                };
+            }
+            (None, ErrorSource::Upstream) => {
+                tracing::warn!(parent: &exchange.span, %error, "call failed");
+                Problem::new(Reason::Unavailable, "the service is away").retry_after(problem::RETRY)
+            }
+            (None, _) => exchange.span.in_scope(|| Problem::internal(error)),
+        };
+        let error_code = problem.http_status;
+        if session.response_written().is_none()
+            && let Err(error) = write_problem(session, exchange, &problem).await
+        {
+            tracing::debug!(parent: &exchange.span, %error, "the answer cannot be written");
+        }
+        FailToProxy {
+            error_code,
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        let written = session
+            .response_written()
+            .map(|response| response.status.as_u16());
+        let status = match exchange.grpc_status {
+            Some(code) => problem::http_status(code),
+            // 499: the client went before it was answered.
+            None => exchange.status.or(written).unwrap_or(499),
+        };
+        let took = exchange.begun.elapsed();
+        match &exchange.target {
+            Some(Target::Rest(binding)) => binding.metrics.record(status, took),
+            Some(Target::Rpc(route)) => route.metrics.record(status, took),
+            _ => metrics::unrouted(&session.req_header().method, status, took),
+        }
+        log_line::write(session.req_header(), exchange, status, took, error);
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+        true
+    }
+}
+
+fn note_grpc_status(headers: &HeaderMap, exchange: &mut Exchange) {
+    if let Some(status) = headers.get("grpc-status") {
+        exchange.grpc_status = Some(tonic::Code::from_bytes(status.as_bytes()));
+    }
+}

@@ -1,0 +1,213 @@
+//! One unary call, with its deadline, and a second try where that is safe.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use telemetry::prometheus::{Histogram, HistogramVec, IntCounter};
+use tonic::client::Grpc;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
+use tonic::{Code, ConnectError, Request, Status};
+
+use super::Upstream;
+use super::bytes_codec::BytesCodec;
+use crate::metrics;
+use crate::plan::Route;
+
+/// Largest answer.
+const LARGEST: usize = 16 << 20;
+/// A try that has less left than this is not begun.
+const WORTH_A_TRY: Duration = Duration::from_millis(5);
+
+/// What is called with what, until when.
+pub(crate) struct Call<'a> {
+    pub(crate) route: &'a Route,
+    pub(crate) headers: HeaderMap,
+    pub(crate) message: Bytes,
+    pub(crate) deadline: Instant,
+}
+
+pub(super) struct CallMetrics {
+    ok: Histogram,
+    calls: HistogramVec,
+    retries: IntCounter,
+}
+
+impl CallMetrics {
+    pub(super) fn new(upstream: &str) -> Self {
+        let calls = metrics::upstream_calls();
+        Self {
+            ok: calls.with_label_values(&[upstream, "OK"]),
+            retries: metrics::retries(upstream),
+            calls,
+        }
+    }
+}
+
+impl Upstream {
+    /// Makes the call. Sent a second time, on another connection, when the first try was provably not processed, or when the
+    /// contract says that repeating does no harm and the connection failed.
+    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Bytes, Status> {
+        let begun = Instant::now();
+        let first = self.attempt(&call).await;
+        let outcome = match first {
+            Err(status)
+                if may_repeat(&status, call.route.repeatable) && remaining(&call) > WORTH_A_TRY =>
+            {
+                self.metrics.retries.inc();
+                tracing::debug!(upstream = self.name, rpc = call.route.name, %status, "second try");
+                self.attempt(&call).await
+            }
+            outcome => outcome,
+        };
+        let took = begun.elapsed().as_secs_f64();
+        match &outcome {
+            Ok(_) => self.metrics.ok.observe(took),
+            Err(status) => self
+                .metrics
+                .calls
+                .with_label_values(&[self.name.as_str(), code_name(status.code())])
+                .observe(took),
+        }
+        outcome
+    }
+
+    async fn attempt(&self, call: &Call<'_>) -> Result<Bytes, Status> {
+        let Some(channel) = self.next() else {
+            return Err(Status::unavailable(format!("{} has no address", self.name)));
+        };
+        let left = remaining(call);
+        let mut headers = call.headers.clone();
+        headers.insert("grpc-timeout", grpc_timeout(left));
+        let request = Request::from_parts(
+            MetadataMap::from_headers(headers),
+            http::Extensions::new(),
+            call.message.clone(),
+        );
+        match tokio::time::timeout(left, unary(channel, request, call.route)).await {
+            // tonic's own timer for the same deadline calls it cancelled.
+            Ok(Err(_)) if remaining(call).is_zero() => {
+                Err(Status::deadline_exceeded("the deadline passed"))
+            }
+            Ok(outcome) => outcome.map_err(as_unavailable),
+            Err(_) => Err(Status::deadline_exceeded("the deadline passed")),
+        }
+    }
+}
+
+async fn unary(channel: Channel, request: Request<Bytes>, route: &Route) -> Result<Bytes, Status> {
+    let mut client = Grpc::new(channel).max_decoding_message_size(LARGEST);
+    client
+        .ready()
+        .await
+        .map_err(|error| Status::from_error(error.into()))?;
+    client
+        .unary(request, route.path.clone(), BytesCodec)
+        .await
+        .map(tonic::Response::into_inner)
+}
+
+fn remaining(call: &Call<'_>) -> Duration {
+    call.deadline.saturating_duration_since(Instant::now())
+}
+
+/// A status that a service sent has no source. With one, the connection failed, whatever code tonic made of it.
+fn as_unavailable(status: Status) -> Status {
+    let Some(cause) = status.source() else {
+        return status;
+    };
+    let processed = !not_processed(cause);
+    let mut unavailable = Status::unavailable(format!("the connection failed: {cause}"));
+    unavailable.set_source(Arc::new(Broken { processed }));
+    unavailable
+}
+
+/// A connection failed under a call.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection failed")]
+struct Broken {
+    /// Whether the service may have seen the call.
+    processed: bool,
+}
+
+fn may_repeat(status: &Status, repeatable: bool) -> bool {
+    let broken = status
+        .source()
+        .and_then(|source| source.downcast_ref::<Broken>());
+    broken.is_some_and(|broken| !broken.processed || repeatable)
+}
+
+/// Whether the service provably did not see the call: there was no connection, or it said so.
+fn not_processed(cause: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(cause), |error| (*error).source());
+    causes.any(|cause| {
+        cause.is::<ConnectError>()
+            // The request was still in hyper's queue when the connection ended.
+            || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
+            || cause.downcast_ref::<h2::Error>().is_some_and(|error| {
+                error.is_remote()
+                    && (error.reason() == Some(h2::Reason::REFUSED_STREAM)
+                        // A graceful GOAWAY reaches only the streams after its last one.
+                        || (error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR)))
+            })
+    })
+}
+
+/// At most eight digits, so milliseconds suffice for a day.
+pub(crate) fn grpc_timeout(left: Duration) -> HeaderValue {
+    let text = format!("{}m", left.as_millis().clamp(1, 99_999_999));
+    HeaderValue::from_maybe_shared(Bytes::from(text))
+        .unwrap_or_else(|_| HeaderValue::from_static("1m"))
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_provably_not_processed_may_be_sent_again_and_a_services_answer_may_not() {
+        let unreachable =
+            as_unavailable(Status::from_error(Box::new(ConnectError("refused".into()))));
+        assert!(may_repeat(&unreachable, false));
+        let broken = as_unavailable(Status::from_error(Box::new(h2::Error::from(
+            h2::Reason::INTERNAL_ERROR,
+        ))));
+        assert_eq!(broken.code(), Code::Unavailable);
+        assert!(!may_repeat(&broken, false));
+        assert!(may_repeat(&broken, true));
+        let answered = as_unavailable(Status::unavailable("the database is away"));
+        assert!(!may_repeat(&answered, true));
+    }
+
+    #[test]
+    fn a_timeout_has_at_most_eight_digits() {
+        assert_eq!(grpc_timeout(Duration::from_millis(1500)), "1500m");
+        assert_eq!(grpc_timeout(Duration::ZERO), "1m");
+        assert_eq!(grpc_timeout(Duration::MAX).len(), 9);
+    }
+}

@@ -1,0 +1,202 @@
+//! Native gRPC, passed through.
+
+use std::collections::BTreeSet;
+
+use grimoire_proto::auth::v1::RegisterRequest;
+use grimoire_proto::auth::v1::account_service_client::AccountServiceClient;
+use grimoire_proto::auth::v1::trust_service_client::TrustServiceClient;
+use grimoire_proto::user::v1::profile_service_client::ProfileServiceClient;
+use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
+use grimoire_proto::user::v1::{GetProfileRequest, ProvisionUsersRequest};
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+use crate::stack::{Stack, claims_of, reason, with_token};
+
+fn me() -> GetProfileRequest {
+    GetProfileRequest { user: "me".into() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_passed_through_with_who_calls() {
+    let stack = Stack::start().await;
+    let token = stack.issuer.token();
+    let mut client = ProfileServiceClient::new(stack.channel().await);
+    let mut request = with_token(me(), &token);
+    request
+        .metadata_mut()
+        .insert("grimoire-subject", "forged".parse().unwrap());
+    let answer = client.get_profile(request).await.unwrap();
+    assert!(answer.metadata().get("x-request-id").is_some());
+    assert_eq!(answer.into_inner().profile.unwrap().display_name, "Ada");
+    assert_eq!(
+        stack.seen.metadata("grimoire-subject").as_deref(),
+        claims_of(&token)["sub"].as_str()
+    );
+    assert_eq!(stack.seen.metadata("authorization"), None);
+    assert!(stack.seen.metadata("grpc-timeout").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_services_status_arrives_with_its_details() {
+    let stack = Stack::start().await;
+    let mut client = ProfileServiceClient::new(stack.channel().await);
+    let request = GetProfileRequest {
+        user: "missing".into(),
+    };
+    let status = client
+        .get_profile(with_token(request, &stack.issuer.token()))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::NotFound, "RESOURCE_NOT_FOUND")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_are_statuses_with_a_reason() {
+    let stack = Stack::start().await;
+    let mut client = ProfileServiceClient::new(stack.channel().await);
+    let status = client.get_profile(me()).await.unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::Unauthenticated, "TOKEN_MISSING")
+    );
+    let status = client
+        .get_profile(with_token(me(), "e30.e30.e30"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::Unauthenticated, "TOKEN_INVALID")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_over_the_bound_of_its_method_is_refused() {
+    let stack = Stack::start().await;
+    let mut client = AccountServiceClient::new(stack.channel().await);
+    let request = RegisterRequest {
+        email: "a".repeat(100_000),
+        ..RegisterRequest::default()
+    };
+    let status = client.register(request).await.unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::ResourceExhausted, "BODY_TOO_LARGE")
+    );
+    let good = RegisterRequest {
+        email: "ada@example.com".into(),
+        ..RegisterRequest::default()
+    };
+    client.register(good).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_for_other_processes_do_not_exist_out_here() {
+    let stack = Stack::start().await;
+    let token = stack.issuer.token();
+    let mut data = UserDataServiceClient::new(stack.channel().await);
+    let status = data
+        .provision_users(with_token(ProvisionUsersRequest::default(), &token))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::Unimplemented, "ROUTE_NOT_FOUND")
+    );
+    let mut trust = TrustServiceClient::new(stack.channel().await);
+    let status = trust.follow(tokio_stream::empty()).await.unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::Unimplemented, "ROUTE_NOT_FOUND")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_streams_the_services_of_the_edge() {
+    let stack = Stack::start().await;
+    let mut client = ServerReflectionClient::new(stack.channel().await);
+    let ask = |request| ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(request),
+    };
+    let asked = tokio_stream::iter([
+        ask(MessageRequest::ListServices(String::new())),
+        ask(MessageRequest::FileContainingSymbol(
+            "grimoire.user.v1.ProfileService".into(),
+        )),
+        ask(MessageRequest::FileContainingSymbol(
+            "grimoire.auth.v1.TrustService".into(),
+        )),
+    ]);
+    let mut answers = client
+        .server_reflection_info(asked)
+        .await
+        .unwrap()
+        .into_inner();
+
+    let first = answers.message().await.unwrap().unwrap().message_response;
+    let Some(MessageResponse::ListServicesResponse(list)) = first else {
+        panic!("a list of services")
+    };
+    let names: BTreeSet<String> = list
+        .service
+        .into_iter()
+        .map(|service| service.name)
+        .collect();
+    for name in [
+        "grimoire.auth.v1.SessionService",
+        "grimoire.user.v1.ProfileService",
+        "grpc.health.v1.Health",
+    ] {
+        assert!(names.contains(name), "{names:?}");
+    }
+    assert!(
+        !names
+            .iter()
+            .any(|name| name.contains("TrustService") || name.contains("UserDataService")),
+        "{names:?}"
+    );
+    let second = answers.message().await.unwrap().unwrap().message_response;
+    assert!(
+        matches!(second, Some(MessageResponse::FileDescriptorResponse(_))),
+        "{second:?}"
+    );
+    assert!(answers.message().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_follows_readiness() {
+    let stack = Stack::start().await;
+    let mut client = HealthClient::new(stack.channel().await);
+    for service in ["", "grimoire.user.v1.ProfileService"] {
+        let request = HealthCheckRequest {
+            service: service.into(),
+        };
+        crate::stack::eventually("a service that serves", || {
+            let (mut client, request) = (client.clone(), request.clone());
+            async move {
+                client
+                    .check(request)
+                    .await
+                    .ok()
+                    .filter(|answer| answer.get_ref().status == 1)
+            }
+        })
+        .await;
+    }
+    let unknown = client
+        .check(HealthCheckRequest {
+            service: "grimoire.auth.v1.TrustService".into(),
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+}

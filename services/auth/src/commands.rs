@@ -1,0 +1,237 @@
+//! What is done on the command line: migrations, ready accounts, roles, and the outbox after a restore.
+
+use std::io::Read as _;
+
+use chassis::database::{self, DatabaseError, PoolConfig};
+use grimoire_proto::events::v1::{AccountRegistered, RolesChanged};
+use outbox::AppendError;
+use sqlx::PgPool;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::MIGRATIONS;
+use crate::config::{
+    Command, CreateAccount, DATABASE_VARIABLE, DatabaseConfig, GrantRole, OutboxCommand,
+    PasswordConfig,
+};
+use crate::email::Email;
+use crate::error::Violation;
+use crate::password::{Password, PasswordError, StartError};
+use crate::store::revocations::Target;
+use crate::store::{accounts, revocations};
+use crate::tokens::LONGEST_ACCESS_TOKEN;
+use crate::topics;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// An argument cannot be what it is.
+    #[error("{0}")]
+    Argument(String),
+    /// The password cannot be read.
+    #[error("the password cannot be read from standard input: {0}")]
+    Input(#[from] std::io::Error),
+    /// The password is easily guessed.
+    #[error("the password is too easily guessed: {0}")]
+    WeakPassword(String),
+    /// Hashing failed.
+    #[error("{0}")]
+    Hash(String),
+    /// The address has an account.
+    #[error("{0} has an account already")]
+    Exists(String),
+    /// The address has no account.
+    #[error("{0} has no account")]
+    Unknown(String),
+    /// The database is not to be had.
+    #[error(transparent)]
+    Unavailable(#[from] DatabaseError),
+    /// The database refused.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The event could not be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+impl Command {
+    /// Runs a command other than `serve`, and says on standard output what it did.
+    pub async fn run(self) -> Result<(), CommandError> {
+        match self {
+            // The binary serves; see main.rs.
+            Self::Serve(_) => Ok(()),
+            Self::Migrate(config) => {
+                database::migrate("auth", DATABASE_VARIABLE, &config.database_url, MIGRATIONS)
+                    .await?;
+                println!("the database is up to date");
+                Ok(())
+            }
+            Self::CreateAccount(command) => {
+                let mut password = Zeroizing::new(String::new());
+                std::io::stdin().take(4096).read_to_string(&mut password)?;
+                let password = password.trim_end_matches(['\r', '\n']).to_owned();
+                let CreateAccount {
+                    email,
+                    display_name,
+                    database,
+                    passwords,
+                } = &command;
+                let id = create_account(
+                    &connect(database).await?,
+                    passwords,
+                    email,
+                    display_name,
+                    password,
+                )
+                .await?;
+                println!("made account {id}");
+                Ok(())
+            }
+            Self::GrantRole(GrantRole {
+                email,
+                role,
+                database,
+            }) => {
+                match grant_role(&connect(&database).await?, &email, &role).await? {
+                    true => println!("{email} has the role {role} now"),
+                    false => println!("{email} has the role {role} already"),
+                }
+                Ok(())
+            }
+            Self::Outbox(OutboxCommand::Rebase(config)) => {
+                let rebased = outbox::rebase(&connect(&config).await?).await?;
+                println!(
+                    "{} events will be published as stream {}",
+                    rebased.entries, rebased.generation
+                );
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn connect(config: &DatabaseConfig) -> Result<PgPool, DatabaseError> {
+    let pool = PoolConfig {
+        database_connections: 2,
+    };
+    let pool = database::connect("auth", DATABASE_VARIABLE, &config.database_url, &pool).await?;
+    database::ensure_migrated("auth", &pool, MIGRATIONS).await?;
+    Ok(pool)
+}
+
+/// Makes an account on an address that is taken as proven.
+pub async fn create_account(
+    pool: &PgPool,
+    passwords: &PasswordConfig,
+    email: &str,
+    display_name: &str,
+    password: String,
+) -> Result<Uuid, CommandError> {
+    let address = Email::parse(email)?;
+    let password = Password::chosen(password)?;
+    if accounts::find(pool, address.as_str()).await?.is_some() {
+        return Err(CommandError::Exists(email.to_owned()));
+    }
+    let password_hash = passwords.start()?.hash(password, address.words()).await?;
+
+    let id = Uuid::now_v7();
+    let mut transaction = pool.begin().await?;
+    if !accounts::insert(
+        &mut *transaction,
+        id,
+        address.as_str(),
+        display_name.trim(),
+        "",
+        &password_hash,
+    )
+    .await?
+    {
+        return Err(CommandError::Exists(email.to_owned()));
+    }
+    let version = accounts::next_event_version(&mut *transaction, id).await?;
+    let event = AccountRegistered {
+        account_id: id.to_string(),
+        registration_id: String::new(),
+    };
+    outbox::append(
+        &mut transaction,
+        &topics::ACCOUNT,
+        &id.to_string(),
+        version,
+        &event,
+    )
+    .await?;
+    transaction.commit().await?;
+    Ok(id)
+}
+
+/// Gives a role, and outdates the tokens that do not show it. False when the account has it already.
+pub async fn grant_role(pool: &PgPool, email: &str, role: &str) -> Result<bool, CommandError> {
+    let well_formed = (1..=32).contains(&role.len())
+        && role
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if !well_formed {
+        return Err(CommandError::Argument(format!(
+            "{role} is not the name of a role, such as admin"
+        )));
+    }
+    let address = Email::parse(email)?;
+    let id = accounts::find(pool, address.as_str())
+        .await?
+        .ok_or_else(|| CommandError::Unknown(email.to_owned()))?;
+
+    let mut transaction = pool.begin().await?;
+    let Some(account) = accounts::grant_role(&mut *transaction, id, role).await? else {
+        return Ok(false);
+    };
+    let event = RolesChanged {
+        account_id: id.to_string(),
+        roles: account.roles,
+    };
+    outbox::append(
+        &mut transaction,
+        &topics::ACCOUNT,
+        &id.to_string(),
+        account.event_version,
+        &event,
+    )
+    .await?;
+    let outdated = Target::Account {
+        id,
+        min_version: account.security_version,
+    };
+    revocations::insert(
+        &mut *transaction,
+        &outdated,
+        LONGEST_ACCESS_TOKEN.as_secs_f64(),
+    )
+    .await?;
+    transaction.commit().await?;
+    // No task of this process reads revocations; those of the replicas look by themselves where this is lost.
+    if let Err(error) = revocations::notify(pool).await {
+        tracing::debug!(%error, "the change of roles was not announced");
+    }
+    Ok(true)
+}
+
+impl From<Violation> for CommandError {
+    fn from(violation: Violation) -> Self {
+        Self::Argument(format!("{} {}", violation.field, violation.wrong))
+    }
+}
+
+impl From<PasswordError> for CommandError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Weak(advice) => Self::WeakPassword(advice),
+            error => Self::Hash(error.to_string()),
+        }
+    }
+}
+
+impl From<StartError> for CommandError {
+    fn from(error: StartError) -> Self {
+        Self::Hash(error.to_string())
+    }
+}

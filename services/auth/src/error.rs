@@ -1,0 +1,136 @@
+//! How a call can fail, and what its caller is told.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use chassis::status::Failure;
+use grimoire_proto::Reason;
+use outbox::AppendError;
+use tonic::Status;
+
+use crate::password::PasswordError;
+use crate::signing_keys::SigningKeyError;
+
+/// How a call can fail.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the request has an invalid field: {0:?}")]
+    InvalidField(Violation),
+    #[error("the e-mail address or the password is wrong")]
+    InvalidCredentials,
+    #[error("the refresh token is invalid")]
+    InvalidRefreshToken,
+    #[error("neither an access token nor a refresh token was sent")]
+    TokenMissing,
+    #[error("the token of the mail is invalid")]
+    MailTokenInvalid,
+    #[error("the token of the mail has expired")]
+    MailTokenExpired,
+    #[error("the token of the mail was used")]
+    MailTokenUsed,
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    #[error("the notification has nothing left to tell")]
+    NotificationObsolete,
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error(transparent)]
+    SigningKey(#[from] SigningKeyError),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The system has no random numbers.
+    #[error("random numbers are not to be had")]
+    Random(#[from] aws_lc_rs::error::Unspecified),
+    /// Decided by chassis, such as another's account or a page token that is none.
+    #[error(transparent)]
+    Refused(#[from] Status),
+}
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// Path of the field in the request.
+    pub(crate) field: Cow<'static, str>,
+    /// How the sentence goes on that begins with the field.
+    pub(crate) wrong: Cow<'static, str>,
+}
+
+impl Violation {
+    pub(crate) fn new(
+        field: impl Into<Cow<'static, str>>,
+        wrong: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            field: field.into(),
+            wrong: wrong.into(),
+        }
+    }
+}
+
+impl From<Violation> for Error {
+    fn from(violation: Violation) -> Self {
+        Self::InvalidField(violation)
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let failure = match error {
+            Error::InvalidField(Violation { field, wrong }) => Failure::new(
+                Reason::InvalidField,
+                format!("{field} {wrong}"),
+            )
+            .violation(field, Reason::InvalidField.name(), wrong),
+            Error::InvalidCredentials => Failure::new(
+                Reason::InvalidCredentials,
+                "the e-mail address or the password is wrong",
+            ),
+            Error::InvalidRefreshToken => Failure::new(
+                Reason::InvalidRefreshToken,
+                "the refresh token is invalid: sign in again",
+            ),
+            Error::TokenMissing => Failure::new(
+                Reason::TokenMissing,
+                "send an access token or a refresh token",
+            ),
+            Error::MailTokenInvalid => Failure::new(
+                Reason::MailTokenInvalid,
+                "the token is invalid, or a newer mail has replaced it",
+            ),
+            Error::MailTokenExpired => Failure::new(
+                Reason::MailTokenExpired,
+                "the token has expired: ask for a new mail",
+            ),
+            Error::MailTokenUsed => {
+                Failure::new(Reason::MailTokenUsed, "the token was used before: sign in")
+            }
+            Error::NotFound(what) => {
+                Failure::new(Reason::ResourceNotFound, format!("there is no such {what}"))
+            }
+            Error::NotificationObsolete => Failure::new(
+                Reason::NotificationObsolete,
+                "there is nothing left to tell",
+            ),
+            Error::Password(PasswordError::Weak(advice)) => Failure::new(
+                Reason::WeakPassword,
+                "the password is too easily guessed",
+            )
+            .violation("password", Reason::WeakPassword.name(), advice),
+            Error::Password(PasswordError::Busy(_)) => {
+                Failure::new(Reason::Overloaded, "too many passwords are being checked")
+                    .retry_after(Duration::from_secs(1))
+            }
+            Error::SigningKey(SigningKeyError::Database(error))
+            | Error::Append(AppendError::Database(error))
+            | Error::Database(error) => Failure::from(error),
+            Error::Password(error) => Failure::internal(&error),
+            Error::SigningKey(error) => Failure::internal(&error),
+            Error::Append(error) => Failure::internal(&error),
+            error @ Error::Random(_) => Failure::internal(&error),
+            Error::Refused(status) => return status,
+        };
+        failure.into()
+    }
+}

@@ -1,0 +1,177 @@
+//! Accounts, credentials, sessions, signing keys and roles: what this process serves and runs beside it. README.md tells what it
+//! owns and why it is built so.
+
+mod client;
+mod commands;
+mod config;
+mod email;
+mod error;
+mod hash_pool;
+mod housekeeping;
+mod keys;
+mod mail_token;
+mod password;
+mod password_hash;
+mod refresh;
+mod rpc;
+mod sign_in;
+mod signing_keys;
+mod soft_lock;
+mod store;
+mod tokens;
+pub mod topics;
+mod trust;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use chassis::database::{self, DatabaseError};
+use chassis::grpc::Services;
+use chassis::process::Process;
+use grimoire_proto::auth::v1::account_service_server::AccountServiceServer;
+use grimoire_proto::auth::v1::directory_service_server::DirectoryServiceServer;
+use grimoire_proto::auth::v1::notification_service_server::NotificationServiceServer;
+use grimoire_proto::auth::v1::session_service_server::SessionServiceServer;
+use grimoire_proto::auth::v1::trust_service_server::TrustServiceServer;
+use outbox::{Relay, RelayConfig, Wake};
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use telemetry::{metrics, names};
+use tokio_util::sync::CancellationToken;
+
+pub use commands::{CommandError, create_account, grant_role};
+pub use config::{
+    Command, CreateAccount, DatabaseConfig, GrantRole, IdentityConfig, KafkaConfig, OutboxCommand,
+    PasswordConfig, ServeConfig,
+};
+pub use keys::{KeyError, KeyRing, SecretKey};
+
+use email::Pseudonyms;
+use mail_token::MailTokens;
+use rpc::{AccountApi, DirectoryApi, NotificationApi, SessionApi, TrustApi};
+use signing_keys::Signer;
+use tokens::TokenIssuer;
+use trust::Trust;
+
+static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// The migrations of auth's database, in order: its own, and those of its outbox.
+pub static MIGRATIONS: &[(&str, &Migrator)] = &[("auth", &MIGRATOR), ("outbox", &outbox::MIGRATOR)];
+
+/// Why auth cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database is not to be had, or not migrated.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// There is no key to sign with: the sentence says what to do.
+    #[error("{0}")]
+    SigningKeys(String),
+    /// Passwords cannot be hashed as configured.
+    #[error("{0}")]
+    Passwords(String),
+}
+
+/// Everything that this process serves and runs beside it.
+pub async fn services(process: &Process, config: &ServeConfig) -> Result<Services, StartError> {
+    let url = &config.database.database_url;
+    let pool = database::connect("auth", config::DATABASE_VARIABLE, url, &config.pool).await?;
+    database::ensure_migrated("auth", &pool, MIGRATIONS).await?;
+
+    let (relay, wake) = Relay::new(RelayConfig {
+        database_url: url.expose().to_owned(),
+        bootstrap_servers: config.kafka.kafka_bootstrap_servers.clone(),
+        source: "grimoire/auth",
+        topics: topics::ALL,
+        partitions: config.kafka.topic_partitions,
+        replication: config.kafka.topic_replication,
+        retention: RelayConfig::RETENTION,
+        slot_bytes: RelayConfig::SLOT_BYTES,
+        failpoint: None,
+    });
+    let services =
+        services_over(pool.clone(), wake, &config.identity, process.stop.clone()).await?;
+    Ok(services
+        .task("relay", endless(relay.run(process.stop.clone())))
+        .task(
+            "housekeeping",
+            endless(housekeeping::run(pool, process.stop.clone())),
+        ))
+}
+
+/// The gRPC services over a migrated database, and the task that feeds the followers of keys and revocations until `stop`. Makes
+/// the first signing keys.
+pub async fn services_over(
+    pool: PgPool,
+    relay: Wake,
+    config: &IdentityConfig,
+    stop: CancellationToken,
+) -> Result<Services, StartError> {
+    signing_keys::ensure(&pool, &config.key_encryption_key)
+        .await
+        .map_err(|error| StartError::SigningKeys(error.to_string()))?;
+    let passwords = config
+        .passwords
+        .start()
+        .map_err(|error| StartError::Passwords(error.to_string()))?;
+    let passwords = Arc::new(passwords);
+    let pseudonyms = Pseudonyms::new(&config.address_key);
+    let mail_tokens = MailTokens::new(&config.mail_token_key);
+    let tokens = Arc::new(TokenIssuer {
+        policy: config.token_policy(),
+        refresh_keys: config.refresh_token_key.clone(),
+        signer: Signer::new(pool.clone(), config.key_encryption_key.clone()),
+    });
+    let trust = Trust::new(pool.clone(), stop);
+
+    let accounts = AccountApi {
+        pool: pool.clone(),
+        pseudonyms: pseudonyms.clone(),
+        mail_tokens: mail_tokens.clone(),
+        passwords: Arc::clone(&passwords),
+        tokens: Arc::clone(&tokens),
+        relay: relay.clone(),
+        capped_mails: metrics::counter(
+            names::AUTH_MAILS_CAPPED,
+            "Mails that were not sent because their address had enough",
+        ),
+    };
+    let sessions = SessionApi {
+        pool: pool.clone(),
+        pseudonyms,
+        passwords,
+        tokens,
+        trust: Arc::clone(&trust),
+        relay,
+        logins: metrics::counter_vec(
+            names::AUTH_LOGINS,
+            "Attempts to sign in with a password",
+            &["outcome"],
+        ),
+        refreshes: metrics::counter_vec(
+            names::AUTH_REFRESHES,
+            "Refresh tokens that were presented",
+            &["outcome"],
+        ),
+    };
+    Ok(Services::new()
+        .with(AccountServiceServer::new(accounts))
+        .with(SessionServiceServer::new(sessions))
+        .with(DirectoryServiceServer::new(DirectoryApi {
+            pool: pool.clone(),
+        }))
+        .with(NotificationServiceServer::new(NotificationApi {
+            pool,
+            mail_tokens,
+        }))
+        .with(TrustServiceServer::new(TrustApi {
+            trust: Arc::clone(&trust),
+        }))
+        .task("trust", endless(trust.run())))
+}
+
+/// A task that cannot fail: it ends when the process stops.
+async fn endless(task: impl Future<Output = ()>) -> Result<(), Infallible> {
+    task.await;
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! The services of this process; each call is one function in a file of its name.
+
+mod complete_registration;
+mod get_account;
+mod get_notification;
+mod list_sessions;
+mod login;
+mod logout;
+mod lookup_accounts;
+mod refresh_tokens;
+mod register;
+
+use std::sync::Arc;
+
+use chassis::caller::Caller;
+use grimoire_proto::auth::v1::account_service_server::AccountService;
+use grimoire_proto::auth::v1::directory_service_server::DirectoryService;
+use grimoire_proto::auth::v1::notification_service_server::NotificationService;
+use grimoire_proto::auth::v1::session_service_server::SessionService;
+use grimoire_proto::auth::v1::trust_service_server::TrustService;
+use grimoire_proto::auth::v1::*;
+use outbox::Wake;
+use sqlx::PgPool;
+use telemetry::prometheus::{IntCounter, IntCounterVec};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use crate::client::Client;
+use crate::email::Pseudonyms;
+use crate::mail_token::MailTokens;
+use crate::password::Passwords;
+use crate::store;
+use crate::tokens::{TokenIssuer, timestamp};
+use crate::trust::{self, Trust};
+
+pub(crate) struct AccountApi {
+    pub(crate) pool: PgPool,
+    pub(crate) pseudonyms: Pseudonyms,
+    pub(crate) mail_tokens: MailTokens,
+    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) tokens: Arc<TokenIssuer>,
+    pub(crate) relay: Wake,
+    pub(crate) capped_mails: IntCounter,
+}
+
+#[async_trait]
+impl AccountService for AccountApi {
+    async fn register(
+        &self,
+        request: Request<RegisterRequest>,
+    ) -> Result<Response<RegisterResponse>, Status> {
+        let answer = register::register(self, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn complete_registration(
+        &self,
+        request: Request<CompleteRegistrationRequest>,
+    ) -> Result<Response<CompleteRegistrationResponse>, Status> {
+        let client = Client::of(Caller::of(&request));
+        let answer =
+            complete_registration::complete_registration(self, &client, request.into_inner())
+                .await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn get_account(
+        &self,
+        request: Request<GetAccountRequest>,
+    ) -> Result<Response<GetAccountResponse>, Status> {
+        let answer =
+            get_account::get_account(&self.pool, Caller::of(&request), request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+}
+
+pub(crate) struct SessionApi {
+    pub(crate) pool: PgPool,
+    pub(crate) pseudonyms: Pseudonyms,
+    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) tokens: Arc<TokenIssuer>,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) relay: Wake,
+    pub(crate) logins: IntCounterVec,
+    pub(crate) refreshes: IntCounterVec,
+}
+
+#[async_trait]
+impl SessionService for SessionApi {
+    async fn login(
+        &self,
+        request: Request<LoginRequest>,
+    ) -> Result<Response<LoginResponse>, Status> {
+        let client = Client::of(Caller::of(&request));
+        let answer = login::login(self, &client, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn refresh_tokens(
+        &self,
+        request: Request<RefreshTokensRequest>,
+    ) -> Result<Response<RefreshTokensResponse>, Status> {
+        let answer = refresh_tokens::refresh_tokens(self, request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn logout(
+        &self,
+        request: Request<LogoutRequest>,
+    ) -> Result<Response<LogoutResponse>, Status> {
+        let answer = logout::logout(self, Caller::of(&request), request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<ListSessionsRequest>,
+    ) -> Result<Response<ListSessionsResponse>, Status> {
+        let answer =
+            list_sessions::list_sessions(&self.pool, Caller::of(&request), request.get_ref())
+                .await?;
+        Ok(Response::new(answer))
+    }
+}
+
+pub(crate) struct DirectoryApi {
+    pub(crate) pool: PgPool,
+}
+
+#[async_trait]
+impl DirectoryService for DirectoryApi {
+    async fn lookup_accounts(
+        &self,
+        request: Request<LookupAccountsRequest>,
+    ) -> Result<Response<LookupAccountsResponse>, Status> {
+        let answer = lookup_accounts::lookup_accounts(&self.pool, request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+}
+
+pub(crate) struct NotificationApi {
+    pub(crate) pool: PgPool,
+    pub(crate) mail_tokens: MailTokens,
+}
+
+#[async_trait]
+impl NotificationService for NotificationApi {
+    async fn get_notification(
+        &self,
+        request: Request<GetNotificationRequest>,
+    ) -> Result<Response<GetNotificationResponse>, Status> {
+        let answer =
+            get_notification::get_notification(&self.pool, &self.mail_tokens, request.get_ref())
+                .await?;
+        Ok(Response::new(answer))
+    }
+}
+
+pub(crate) struct TrustApi {
+    pub(crate) trust: Arc<Trust>,
+}
+
+#[async_trait]
+impl TrustService for TrustApi {
+    type FollowStream = ReceiverStream<Result<FollowResponse, Status>>;
+
+    async fn follow(
+        &self,
+        request: Request<Streaming<FollowRequest>>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
+        Ok(Response::new(trust::follow(
+            Arc::clone(&self.trust),
+            request.into_inner(),
+        )))
+    }
+}
+
+fn account_on_the_wire(account: &store::accounts::Account) -> Account {
+    Account {
+        id: account.id.to_string(),
+        email: account.email.clone(),
+        roles: account.roles.clone(),
+        create_time: Some(timestamp(account.created_at)),
+        etag: account.revision.to_string(),
+    }
+}

@@ -1,0 +1,84 @@
+//! NotificationService.GetNotification: what a mail needs and no event may carry.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use grimoire_proto::auth::v1::{GetNotificationRequest, GetNotificationResponse, NotificationKind};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::error::{Error, Violation};
+use crate::mail_token::{self, MailTokens};
+use crate::store::notifications::{self, Kind, Notification};
+use crate::tokens::timestamp;
+
+/// Asking again gives the same answer until there is nothing left to tell.
+pub(super) async fn get_notification(
+    pool: &PgPool,
+    mail_tokens: &MailTokens,
+    request: &GetNotificationRequest,
+) -> Result<GetNotificationResponse, Error> {
+    let event = Uuid::try_parse(&request.event)
+        .map_err(|_| Violation::new("event", "is not an event id"))?;
+    let notification = notifications::get(pool, event)
+        .await?
+        .ok_or(Error::NotFound("notification"))?;
+    // A kind of a later release.
+    let kind = Kind::of(&notification.kind).ok_or(Error::NotFound("notification"))?;
+    if notification.expired {
+        return Err(Error::NotificationObsolete);
+    }
+    match kind {
+        Kind::Registration => registration(mail_tokens, event, notification),
+        Kind::RegistrationRepeated => {
+            to_the_owner(NotificationKind::RegistrationRepeated, notification)
+        }
+        Kind::NewDevice => to_the_owner(NotificationKind::NewDevice, notification),
+        Kind::RefreshReuse => to_the_owner(NotificationKind::RefreshReuse, notification),
+    }
+}
+
+fn registration(
+    mail_tokens: &MailTokens,
+    event: Uuid,
+    notification: Notification,
+) -> Result<GetNotificationResponse, Error> {
+    let (Some(id), Some(address), Some(hash)) = (
+        notification.registration,
+        notification.registration_email,
+        notification.token_hash,
+    ) else {
+        return Err(Error::NotificationObsolete);
+    };
+    let token = mail_tokens.registration(event, id, &address);
+    // They differ when the key of mail tokens was replaced meanwhile: the token would be worth nothing.
+    if notification.closed || verify_slices_are_equal(&mail_token::hash(&token), &hash).is_err() {
+        return Err(Error::NotificationObsolete);
+    }
+    Ok(GetNotificationResponse {
+        address,
+        locale: notification.registration_locale.unwrap_or_default(),
+        kind: NotificationKind::Registration.into(),
+        display_name: notification.registration_name.unwrap_or_default(),
+        token,
+        token_expire_time: Some(timestamp(notification.expires_at)),
+        event_time: Some(timestamp(notification.created_at)),
+        ..Default::default()
+    })
+}
+
+fn to_the_owner(
+    kind: NotificationKind,
+    notification: Notification,
+) -> Result<GetNotificationResponse, Error> {
+    Ok(GetNotificationResponse {
+        address: notification
+            .account_email
+            .ok_or(Error::NotificationObsolete)?,
+        locale: notification.account_locale.unwrap_or_default(),
+        kind: kind.into(),
+        display_name: notification.account_name.unwrap_or_default(),
+        client_address: notification.client_address.unwrap_or_default(),
+        user_agent: notification.user_agent.unwrap_or_default(),
+        event_time: Some(timestamp(notification.created_at)),
+        ..Default::default()
+    })
+}

@@ -1,0 +1,12 @@
+//! SQL, one module per table. Functions take any executor, so that a use case decides what shares a transaction. Where several
+//! rows are locked the order is: address_state, registrations, sessions, accounts.
+
+pub(crate) mod accounts;
+pub(crate) mod address_state;
+pub(crate) mod known_devices;
+pub(crate) mod notifications;
+pub(crate) mod registrations;
+pub(crate) mod revocations;
+pub(crate) mod sessions;
+pub(crate) mod signing_keys;
+pub(crate) mod trust_followers;

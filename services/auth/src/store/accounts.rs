@@ -1,0 +1,198 @@
+//! Table accounts.
+
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// What the account itself and its tokens show.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) roles: Vec<String>,
+    /// `ver` of access tokens.
+    pub(crate) security_version: i64,
+    pub(crate) revision: i64,
+    pub(crate) created_at: OffsetDateTime,
+    /// Version of the last event on grimoire.auth.account.v1.
+    pub(crate) event_version: i64,
+}
+
+/// Makes an account without events; none when the address has one.
+pub(crate) async fn insert(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    email: &str,
+    display_name: &str,
+    locale: &str,
+    password_hash: &str,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query!(
+        "insert into accounts (id, email, email_key, display_name, locale, password_hash)
+         values ($1, $2, lower($2), $3, $4, $5)
+         on conflict (email_key) do nothing",
+        id,
+        email,
+        display_name,
+        locale,
+        password_hash,
+    )
+    .execute(executor)
+    .await
+    .map(|done| done.rows_affected() == 1)
+}
+
+pub(crate) async fn get(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+) -> Result<Option<Account>, sqlx::Error> {
+    sqlx::query_as!(
+        Account,
+        "select id, email, roles, security_version, revision, created_at, event_version from accounts where id = $1",
+        id,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Id of the account with this address.
+pub(crate) async fn find(
+    executor: impl PgExecutor<'_>,
+    email: &str,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!("select id from accounts where email_key = lower($1)", email)
+        .fetch_optional(executor)
+        .await
+}
+
+/// Raises the version of the account's events: the lock that orders those who append them.
+pub(crate) async fn next_event_version(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        "update accounts set event_version = event_version + 1 where id = $1 returning event_version",
+        id,
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// As [`next_event_version`] for a sign-in with the password whose hash was checked: none when the account was disabled, or its
+/// password changed, since.
+pub(crate) async fn next_event_version_to_sign_in(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    checked_hash: &str,
+) -> Result<Option<Account>, sqlx::Error> {
+    sqlx::query_as!(
+        Account,
+        "update accounts set event_version = event_version + 1
+         where id = $1 and password_hash = $2 and disabled_at is null
+         returning id, email, roles, security_version, revision, created_at, event_version",
+        id,
+        checked_hash,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// What a login is decided on. A row comes back whether or not the address has an account.
+pub(crate) struct Credentials {
+    pub(crate) account: Option<Uuid>,
+    pub(crate) password_hash: Option<String>,
+    pub(crate) disabled: bool,
+    /// Whether the account has signed in from this client address within 90 days.
+    pub(crate) familiar: bool,
+    pub(crate) failures: i32,
+    pub(crate) last_failure_at: Option<OffsetDateTime>,
+    pub(crate) now: OffsetDateTime,
+}
+
+pub(crate) async fn credentials(
+    executor: impl PgExecutor<'_>,
+    email: &str,
+    address_hmac: &[u8],
+    client_address: &str,
+) -> Result<Credentials, sqlx::Error> {
+    sqlx::query_as!(
+        Credentials,
+        r#"select a.id as "account?",
+                  a.password_hash as "password_hash?",
+                  a.disabled_at is not null as "disabled!",
+                  exists (select from sessions s
+                          where s.account_id = a.id and s.address = $3 and $3 <> ''
+                            and s.created_at > now() - interval '90 days') as "familiar!",
+                  coalesce(t.failures, 0) as "failures!",
+                  t.last_failure_at as "last_failure_at?",
+                  now() as "now!"
+           from (values (1)) as one (n)
+           left join accounts a on a.email_key = lower($1)
+           left join address_state t on t.address_hmac = $2"#,
+        email,
+        address_hmac,
+        client_address,
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// Replaces a hash by one with today's parameters, unless the password changed since.
+pub(crate) async fn replace_password_hash(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    old: &str,
+    new: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update accounts set password_hash = $3 where id = $1 and password_hash = $2",
+        id,
+        old,
+        new
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
+/// Gives a role. Raises the security version, so that tokens without the role are outdated, and the version of events. None when
+/// the account has the role.
+pub(crate) async fn grant_role(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    role: &str,
+) -> Result<Option<Account>, sqlx::Error> {
+    sqlx::query_as!(
+        Account,
+        "update accounts
+         set roles = roles || $2::text, security_version = security_version + 1, revision = revision + 1,
+             event_version = event_version + 1
+         where id = $1 and not $2 = any (roles)
+         returning id, email, roles, security_version, revision, created_at, event_version",
+        id,
+        role,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// What other services may know.
+pub(crate) struct DirectoryEntry {
+    pub(crate) id: Uuid,
+    pub(crate) disabled: bool,
+    pub(crate) display_name: String,
+    pub(crate) locale: String,
+}
+
+pub(crate) async fn directory(
+    executor: impl PgExecutor<'_>,
+    ids: &[Uuid],
+) -> Result<Vec<DirectoryEntry>, sqlx::Error> {
+    sqlx::query_as!(
+        DirectoryEntry,
+        r#"select id, disabled_at is not null as "disabled!", display_name, locale from accounts where id = any ($1)"#,
+        ids,
+    )
+    .fetch_all(executor)
+    .await
+}

@@ -1,0 +1,30 @@
+//! Table known_devices.
+
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+/// Notes that the account uses the device; whether it had never done so.
+pub(crate) async fn remember(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+    device_hmac: &[u8],
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        // A row that this statement made has no updater.
+        r#"insert into known_devices (account_id, device_hmac) values ($1, $2)
+           on conflict (account_id, device_hmac) do update set last_seen_at = now()
+           returning xmax = 0 as "new!""#,
+        account,
+        device_hmac,
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// Forgets devices that were not seen for a year.
+pub(crate) async fn sweep(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
+    sqlx::query!("delete from known_devices where last_seen_at < now() - interval '365 days'")
+        .execute(executor)
+        .await
+        .map(|done| done.rows_affected())
+}

@@ -1,0 +1,121 @@
+//! Table notifications: what a mail needs and no event may carry, keyed by the event's id.
+
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A mail that an event leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Registration,
+    RegistrationRepeated,
+    NewDevice,
+    RefreshReuse,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::RegistrationRepeated => "registration_repeated",
+            Self::NewDevice => "new_device",
+            Self::RefreshReuse => "refresh_reuse",
+        }
+    }
+
+    /// The kind with this name in the database; the table's check holds them equal.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        [
+            Self::Registration,
+            Self::RegistrationRepeated,
+            Self::NewDevice,
+            Self::RefreshReuse,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
+    }
+}
+
+/// What a mail is about: exactly what its kind needs.
+#[derive(Default)]
+pub(crate) struct Subject {
+    pub(crate) registration: Option<Uuid>,
+    pub(crate) account: Option<Uuid>,
+    pub(crate) session: Option<Uuid>,
+}
+
+pub(crate) async fn insert(
+    executor: impl PgExecutor<'_>,
+    event: Uuid,
+    kind: Kind,
+    subject: Subject,
+    expires_at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into notifications (event_id, kind, registration_id, account_id, session_id, expires_at)
+         values ($1, $2, $3, $4, $5, $6)",
+        event,
+        kind.name(),
+        subject.registration,
+        subject.account,
+        subject.session,
+        expires_at,
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
+/// A notification with the rows that it speaks of.
+pub(crate) struct Notification {
+    pub(crate) kind: String,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) expires_at: OffsetDateTime,
+    pub(crate) expired: bool,
+    pub(crate) registration: Option<Uuid>,
+    pub(crate) registration_email: Option<String>,
+    pub(crate) registration_name: Option<String>,
+    pub(crate) registration_locale: Option<String>,
+    pub(crate) token_hash: Option<Vec<u8>>,
+    /// Whether the registration was used or superseded.
+    pub(crate) closed: bool,
+    pub(crate) account_email: Option<String>,
+    pub(crate) account_name: Option<String>,
+    pub(crate) account_locale: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) client_address: Option<String>,
+}
+
+pub(crate) async fn get(
+    executor: impl PgExecutor<'_>,
+    event: Uuid,
+) -> Result<Option<Notification>, sqlx::Error> {
+    sqlx::query_as!(
+        Notification,
+        r#"select n.kind, n.created_at, n.expires_at, n.expires_at <= now() as "expired!",
+                  r.id as "registration?", r.email as "registration_email?", r.display_name as "registration_name?",
+                  r.locale as "registration_locale?", r.token_hash as "token_hash?",
+                  (r.used_at is not null or r.superseded_at is not null) as "closed!",
+                  a.email as "account_email?", a.display_name as "account_name?", a.locale as "account_locale?",
+                  s.user_agent as "user_agent?", s.address as "client_address?"
+           from notifications n
+           left join registrations r on r.id = n.registration_id
+           left join accounts a on a.id = n.account_id
+           left join sessions s on s.id = n.session_id
+           where n.event_id = $1"#,
+        event,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Deletes what expired 30 days ago.
+pub(crate) async fn sweep(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
+    sqlx::query!(
+        "delete from notifications where event_id = any (array(
+             select event_id from notifications where expires_at < now() - interval '30 days' limit 5000))",
+    )
+    .execute(executor)
+    .await
+    .map(|done| done.rows_affected())
+}

@@ -1,0 +1,121 @@
+use auth::{CommandError, create_account, grant_role};
+use grimoire_proto::events::v1::RolesChanged;
+use prost::Message as _;
+
+use crate::kit::{Auth, PASSWORD, cheap_passwords};
+
+#[tokio::test]
+async fn a_made_account_can_sign_in_and_is_announced() {
+    let auth = Auth::start().await;
+    let id = create_account(
+        &auth.pool,
+        &cheap_passwords(),
+        "ada@example.com",
+        " Ada ",
+        PASSWORD.to_owned(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        auth.history(&id.to_string()).await,
+        [("AccountRegistered".to_owned(), 1)]
+    );
+    auth.login("ada@example.com", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_gets_one_account() {
+    let auth = Auth::start().await;
+    let passwords = cheap_passwords();
+    create_account(
+        &auth.pool,
+        &passwords,
+        "ada@example.com",
+        "",
+        PASSWORD.to_owned(),
+    )
+    .await
+    .unwrap();
+    let refusal = create_account(
+        &auth.pool,
+        &passwords,
+        "ADA@example.com",
+        "",
+        PASSWORD.to_owned(),
+    )
+    .await
+    .unwrap_err();
+    assert!(matches!(refusal, CommandError::Exists(_)), "{refusal}");
+    assert_eq!(
+        refusal.to_string(),
+        "ADA@example.com has an account already"
+    );
+}
+
+#[tokio::test]
+async fn wrong_addresses_and_weak_passwords_are_refused() {
+    let auth = Auth::start().await;
+    let refusal = create_account(
+        &auth.pool,
+        &cheap_passwords(),
+        "ada",
+        "",
+        PASSWORD.to_owned(),
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(refusal.to_string(), "email has no @");
+    let refusal = create_account(
+        &auth.pool,
+        &cheap_passwords(),
+        "a@example.com",
+        "",
+        "password".to_owned(),
+    )
+    .await
+    .unwrap_err();
+    assert!(
+        refusal
+            .to_string()
+            .starts_with("the password is too easily guessed: "),
+        "{refusal}"
+    );
+}
+
+#[tokio::test]
+async fn a_role_is_given_once_and_outdates_older_tokens() {
+    let auth = Auth::start().await;
+    let (account, _) = auth.signed_in("ada@example.com").await;
+    assert!(
+        grant_role(&auth.pool, "ADA@example.com", "admin")
+            .await
+            .unwrap()
+    );
+    assert!(
+        !grant_role(&auth.pool, "ada@example.com", "admin")
+            .await
+            .unwrap()
+    );
+
+    let event = auth.events().await.pop().unwrap();
+    assert_eq!((event.kind.as_str(), event.version), ("RolesChanged", 3));
+    assert_eq!(
+        RolesChanged::decode(&*event.payload).unwrap().roles,
+        ["admin"]
+    );
+    assert_eq!(auth.history(&account.id).await.len(), 3);
+    assert_eq!(auth.count("select min_version from revocations").await, 2);
+}
+
+#[tokio::test]
+async fn roles_go_to_accounts_that_exist_and_have_names() {
+    let auth = Auth::start().await;
+    assert!(matches!(
+        grant_role(&auth.pool, "ada@example.com", "admin").await,
+        Err(CommandError::Unknown(_))
+    ));
+    assert!(matches!(
+        grant_role(&auth.pool, "ada@example.com", "Admin,x").await,
+        Err(CommandError::Argument(_))
+    ));
+}

@@ -1,0 +1,202 @@
+use grimoire_proto::auth::v1::NotificationKind;
+
+use crate::kit::{Auth, PASSWORD, claims, identity, reason, session_of};
+
+#[tokio::test]
+async fn the_right_password_opens_a_session_and_tells_of_a_new_device_once() {
+    let auth = Auth::start().await;
+    let (account, _) = auth.signed_in("ada@example.com").await;
+    let first = auth.login("ADA@example.com ", PASSWORD).await.unwrap();
+    assert_eq!(first.account, Some(account.clone()));
+    let mail = auth
+        .notification(auth.events().await.pop().unwrap().id)
+        .await
+        .unwrap();
+    assert_eq!(
+        (mail.kind(), mail.address.as_str()),
+        (NotificationKind::NewDevice, "ada@example.com")
+    );
+    assert_eq!(
+        (mail.client_address.as_str(), mail.user_agent.as_str()),
+        ("203.0.113.9", "herons/1.0")
+    );
+
+    let second = auth.login("ada@example.com", PASSWORD).await.unwrap();
+    assert_ne!(
+        session_of(&first.tokens.unwrap()),
+        session_of(&second.tokens.unwrap())
+    );
+    let known = auth.events().await.pop().unwrap();
+    assert_eq!(
+        reason(auth.notification(known.id).await),
+        "RESOURCE_NOT_FOUND"
+    );
+    let versions: Vec<i64> = auth
+        .history(&account.id)
+        .await
+        .into_iter()
+        .map(|(_, version)| version)
+        .collect();
+    assert_eq!(versions, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_wrong_password_an_unknown_address_and_a_disabled_account_read_the_same_and_cost_the_same_rows()
+ {
+    let auth = Auth::start().await;
+    for email in ["ada@example.com", "bob@example.com"] {
+        auth.signed_in(email).await;
+    }
+    auth.register("eve@example.com").await.unwrap();
+    auth.execute("update accounts set disabled_at = now() where email = 'bob@example.com'")
+        .await;
+
+    let before = auth.rows().await;
+    let mut answers = Vec::new();
+    for (email, password) in [
+        ("ada@example.com", "not her password"),
+        ("eve@example.com", PASSWORD),
+        ("bob@example.com", PASSWORD),
+    ] {
+        let refusal = auth.login(email, password).await.unwrap_err();
+        answers.push((refusal.code(), refusal.message().to_owned()));
+        assert_eq!(reason::<()>(Err(refusal)), "INVALID_CREDENTIALS");
+    }
+    assert!(
+        answers.windows(2).all(|pair| pair[0] == pair[1]),
+        "{answers:?}"
+    );
+    assert_eq!(
+        auth.rows().await,
+        before,
+        "each updates the one row of its address"
+    );
+    assert_eq!(
+        auth.count("select count(*) from address_state where failures = 1")
+            .await,
+        3
+    );
+}
+
+#[tokio::test]
+async fn ten_failures_delay_the_next_attempt_and_a_success_forgets_them() {
+    let auth = Auth::start().await;
+    auth.signed_in("ada@example.com").await;
+    for _ in 0..10 {
+        assert_eq!(
+            reason(auth.login("ada@example.com", "not her password").await),
+            "INVALID_CREDENTIALS"
+        );
+    }
+    // As if an hour of failures lay behind, so that the delay outlasts this test.
+    auth.execute("update address_state set failures = 20").await;
+    assert_eq!(
+        reason(auth.login("ada@example.com", PASSWORD).await),
+        "INVALID_CREDENTIALS"
+    );
+    assert_eq!(
+        auth.count("select failures::bigint from address_state")
+            .await,
+        20,
+        "a refused attempt does not count"
+    );
+
+    auth.execute("update address_state set last_failure_at = now() - interval '61 seconds'")
+        .await;
+    auth.login("ada@example.com", PASSWORD).await.unwrap();
+    assert_eq!(
+        auth.count("select failures::bigint from address_state")
+            .await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_lock_the_owner_out() {
+    let auth = Auth::start().await;
+    auth.signed_in("ada@example.com").await;
+    auth.login_from("ada@example.com", PASSWORD, "198.51.100.1", "home")
+        .await
+        .unwrap();
+    auth.execute("update address_state set failures = 1000, last_failure_at = now()")
+        .await;
+    assert_eq!(
+        reason(
+            auth.login_from("ada@example.com", PASSWORD, "203.0.113.66", "home")
+                .await
+        ),
+        "INVALID_CREDENTIALS"
+    );
+    auth.login_from("ada@example.com", PASSWORD, "198.51.100.1", "home")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_unknown_address_is_delayed_like_a_known_one() {
+    let auth = Auth::start().await;
+    for _ in 0..3 {
+        assert_eq!(
+            reason(auth.login("nobody@example.com", PASSWORD).await),
+            "INVALID_CREDENTIALS"
+        );
+    }
+    assert_eq!(
+        auth.count("select failures::bigint from address_state")
+            .await,
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_hash_with_old_parameters_is_renewed_after_the_answer() {
+    let auth = Auth::start().await;
+    auth.signed_in("ada@example.com").await;
+    let mut stronger = identity();
+    stronger.passwords.password_memory_kib = 2048;
+    let stronger = Auth::over(auth.pool.clone(), stronger).await;
+    stronger.login("ada@example.com", PASSWORD).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(10), async {
+        while stronger
+            .count("select count(*) from accounts where password_hash like '%m=2048%'")
+            .await
+            == 0
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    stronger.login("ada@example.com", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn logins_of_one_account_at_once_all_succeed_with_contiguous_versions() {
+    let auth = Auth::start().await;
+    let (account, _) = auth.signed_in("ada@example.com").await;
+    let logins = (0..8).map(|_| auth.login("ada@example.com", PASSWORD));
+    for login in futures::future::join_all(logins).await {
+        assert_eq!(claims(&login.unwrap().tokens.unwrap())["sub"], account.id);
+    }
+    let versions: Vec<i64> = auth
+        .history(&account.id)
+        .await
+        .into_iter()
+        .map(|(_, version)| version)
+        .collect();
+    assert_eq!(versions, (1..=10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn wrong_fields_are_refused_before_anything_is_hashed() {
+    let auth = Auth::start().await;
+    for (email, password) in [
+        ("", "x"),
+        ("ada", "x"),
+        ("ada@example.com", ""),
+        ("ada@example.com", "x".repeat(257).as_str()),
+    ] {
+        assert_eq!(reason(auth.login(email, password).await), "INVALID_FIELD");
+    }
+    assert_eq!(auth.rows().await, 0);
+}

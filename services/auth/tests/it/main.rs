@@ -1,0 +1,18 @@
+//! Auth over a real socket and a real PostgreSQL. Kafka is not needed: events are looked for in the outbox.
+
+// Clippy knows test functions, not the functions that they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod commands;
+mod complete_registration;
+mod follow;
+mod get_account;
+mod get_notification;
+mod kit;
+mod list_sessions;
+mod login;
+mod logout;
+mod lookup_accounts;
+mod refresh_tokens;
+mod register;
+mod signing_keys;

@@ -1,0 +1,81 @@
+//! Where copies of events go that could not be handled: `<topic>.dlq`, through this service's own outbox.
+
+use inbox::{DeadLetters, Record, Refusal};
+use outbox::{AppendError, Encoded};
+use sqlx::PgConnection;
+use tonic::async_trait;
+
+use crate::store::dead_letter_keys;
+use crate::topics;
+
+/// Writes dead letters into the outbox.
+pub(crate) struct DeadLetterTopics;
+
+#[async_trait]
+impl DeadLetters for DeadLetterTopics {
+    async fn publish(
+        &self,
+        connection: &mut PgConnection,
+        subscriber: &str,
+        record: &Record,
+        reason: &str,
+    ) -> Result<(), Refusal> {
+        let topic = topics::dead_letters_of(&record.topic).ok_or_else(|| {
+            Refusal::refused(format_args!(
+                "{} has no topic for dead letters",
+                record.topic
+            ))
+        })?;
+        let key = text(&String::from_utf8_lossy(&record.key));
+        let mut headers = vec![
+            ("dead_subscriber".to_owned(), subscriber.to_owned()),
+            ("dead_reason".to_owned(), text(reason)),
+            ("dead_topic".to_owned(), record.topic.to_string()),
+            ("dead_partition".to_owned(), record.partition.to_string()),
+            ("dead_offset".to_owned(), record.offset.to_string()),
+        ];
+        headers.extend(
+            record
+                .headers
+                .iter()
+                .map(|(name, value)| (format!("original_{}", text(name)), text(value))),
+        );
+        let mut payload = &record.payload[..];
+        if payload.len() > topic.max_payload {
+            // The record in its own topic is whole, and the offset says where it is.
+            headers.push(("dead_payload_omitted".to_owned(), payload.len().to_string()));
+            payload = &[];
+        }
+
+        let version =
+            dead_letter_keys::next_event_version(&mut *connection, topic.name, &key).await?;
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let letter = Encoded {
+            event_type: original(record, "ce_type").unwrap_or("unknown"),
+            payload,
+            headers: &headers,
+            traceparent: original(record, "traceparent").map(text),
+        };
+        match outbox::append_encoded(connection, topic, &key, version, letter).await {
+            Ok(_) => Ok(()),
+            Err(AppendError::Database(error)) => Err(error.into()),
+            Err(error @ AppendError::TooLarge { .. }) => Err(Refusal::refused(error)),
+        }
+    }
+}
+
+fn original<'a>(record: &'a Record, header: &str) -> Option<&'a str> {
+    let found = record
+        .headers
+        .iter()
+        .find(|(name, value)| name == header && !value.is_empty() && !value.contains('\0'));
+    found.map(|(_, value)| value.as_str())
+}
+
+/// PostgreSQL keeps no NUL.
+fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}

@@ -1,0 +1,226 @@
+//! What events lead to: who hears them, what is done outside of this service's database, and what it answers.
+
+pub mod config;
+pub mod topics;
+
+mod dead_letters;
+mod error;
+mod event_type;
+mod mail;
+mod rpc;
+mod store;
+mod subscribers;
+mod wire;
+mod workers;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use chassis::database::{self, DatabaseError, PoolConfig};
+use chassis::grpc::{self, GrpcError, Services};
+use chassis::process::{DevelopmentValue, Process};
+use chassis::upstream::{self, Upstream};
+use grimoire_proto::audit::v1::audit_service_server::AuditServiceServer;
+use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
+use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
+use inbox::{Consumer, ConsumerConfig};
+use outbox::{Rebased, Relay};
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+
+use config::{Config, DATABASE_URL, DatabaseConfig, MailConfig, ResetConfig};
+use dead_letters::DeadLetterTopics;
+use mail::delivery::{Delivery, DeliveryError};
+use mail::letter::Links;
+use rpc::AuditApi;
+use subscribers::audit::Audit;
+use subscribers::mail::Mail;
+use subscribers::user_data::UserData;
+use workers::provision_users::ProvisionUsers;
+use workers::record_activities::RecordActivities;
+use workers::send_mail::SendMail;
+
+const NAME: &str = "event-consumer";
+
+/// The migrations of this service.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// Those of its database.
+static MIGRATIONS: [(&str, &Migrator); 3] = [
+    (NAME, &MIGRATOR),
+    ("inbox", &inbox::MIGRATOR),
+    ("outbox", &outbox::MIGRATOR),
+];
+
+/// Why this service could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum EventConsumerError {
+    /// Its database cannot be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// A statement failed.
+    #[error("the database failed: {0}")]
+    Statement(#[from] sqlx::Error),
+    /// It cannot be called.
+    #[error(transparent)]
+    Grpc(#[from] GrpcError),
+    /// Production was given what is for development only.
+    #[error(transparent)]
+    DevelopmentValue(#[from] DevelopmentValue),
+    /// Mail cannot leave.
+    #[error(transparent)]
+    Mail(#[from] MailError),
+    /// Nothing to reset.
+    #[error(
+        "{subscriber} has no place in partition {partition} of {topic}: there is nothing to reset"
+    )]
+    NoPlace {
+        /// Name of the subscriber.
+        subscriber: String,
+        /// Name of the topic.
+        topic: String,
+        /// Number of the partition.
+        partition: i32,
+    },
+}
+
+/// Why mail cannot leave.
+#[derive(Debug, thiserror::Error)]
+pub enum MailError {
+    /// Nothing says how.
+    #[error(
+        "neither GRIMOIRE_SMTP_URL nor GRIMOIRE_MAIL_DIR is set: mails need a mail server, or, in development, a folder"
+    )]
+    NoWay,
+    /// The address of the server cannot be read.
+    #[error(
+        "GRIMOIRE_SMTP_URL is not the address of a mail server, such as smtps://USER:PASSWORD@HOST"
+    )]
+    Server,
+    /// The folder cannot be made.
+    #[error("GRIMOIRE_MAIL_DIR: {0}")]
+    Folder(String),
+}
+
+/// Serves and consumes until the process must stop. Ready once every subscriber has its share of the partitions.
+pub async fn serve(config: &Config, process: Process) -> Result<(), EventConsumerError> {
+    config.mail.check(process.environment)?;
+    let pool = database::connect(
+        NAME,
+        DATABASE_URL,
+        &config.database.database_url,
+        &config.pool,
+    )
+    .await?;
+    database::ensure_migrated(NAME, &pool, &MIGRATIONS).await?;
+
+    let consumer_config =
+        ConsumerConfig::new(&config.kafka.kafka_bootstrap_servers, NAME, pool.clone());
+    let (auth, user) = (
+        upstream::connect("auth", &config.auth_url),
+        upstream::connect("user", &config.user_url),
+    );
+    let consumer = consumer(consumer_config, auth, user, &config.mail)?;
+    // Dead letters are rare, and their transactions commit elsewhere: the relay finds them by itself.
+    let (relay, _) = Relay::new(config.relay());
+    let (consuming, relaying) = (process.stop.clone(), process.stop.clone());
+    let (mut assigned, partitions) = (
+        consumer.assigned(),
+        process.readiness.condition("kafka partitions"),
+    );
+    let services = services(pool)
+        .task("consumer", consumer.run(consuming))
+        .task("outbox relay", async move {
+            relay.run(relaying).await;
+            Ok::<_, Infallible>(())
+        })
+        .task("readiness", async move {
+            assigned.ready().await;
+            partitions.set(assigned.is_ready());
+            Ok::<_, Infallible>(())
+        });
+    Ok(grpc::serve(process, &config.grpc, services).await?)
+}
+
+/// The calls that this service answers.
+pub fn services(pool: PgPool) -> Services {
+    Services::new().with(AuditServiceServer::new(AuditApi { pool }))
+}
+
+/// Who hears events, and who does what they ask for outside of this service's database.
+pub fn consumer(
+    config: ConsumerConfig,
+    auth: Upstream,
+    user: Upstream,
+    mail: &MailConfig,
+) -> Result<Consumer, MailError> {
+    let user = UserDataServiceClient::new(user);
+    let send_mail = SendMail {
+        auth: NotificationServiceClient::new(auth),
+        delivery: delivery(mail)?,
+        links: Links {
+            app: mail.app_url.clone(),
+            api: mail.api_url.clone(),
+        },
+    };
+    Ok(Consumer::new(
+        config,
+        vec![Arc::new(Audit), Arc::new(Mail), Arc::new(UserData)],
+        vec![
+            Arc::new(send_mail),
+            Arc::new(ProvisionUsers { user: user.clone() }),
+            Arc::new(RecordActivities { user }),
+        ],
+        Arc::new(DeadLetterTopics),
+    ))
+}
+
+/// Applies what the database lacks.
+pub async fn migrate(config: &DatabaseConfig) -> Result<(), EventConsumerError> {
+    Ok(database::migrate(NAME, DATABASE_URL, &config.database_url, &MIGRATIONS).await?)
+}
+
+/// Moves a subscriber to another place of a partition.
+pub async fn reset(config: &ResetConfig) -> Result<(), EventConsumerError> {
+    let ResetConfig {
+        database,
+        subscriber,
+        topic,
+        partition,
+        to,
+    } = config;
+    let pool = connect(database).await?;
+    if inbox::operator::reset(&pool, subscriber, topic, *partition, *to).await? {
+        return Ok(());
+    }
+    Err(EventConsumerError::NoPlace {
+        subscriber: subscriber.clone(),
+        topic: topic.clone(),
+        partition: *partition,
+    })
+}
+
+/// Makes a restored database publish again.
+pub async fn rebase(config: &DatabaseConfig) -> Result<Rebased, EventConsumerError> {
+    Ok(outbox::rebase(&connect(config).await?).await?)
+}
+
+async fn connect(config: &DatabaseConfig) -> Result<PgPool, EventConsumerError> {
+    let pool = PoolConfig {
+        database_connections: 2,
+    };
+    let pool = database::connect(NAME, DATABASE_URL, &config.database_url, &pool).await?;
+    database::ensure_migrated(NAME, &pool, &MIGRATIONS).await?;
+    Ok(pool)
+}
+
+fn delivery(config: &MailConfig) -> Result<Delivery, MailError> {
+    let from = config.mail_from.clone();
+    match (&config.smtp_url, &config.mail_dir) {
+        // What lettre says would repeat the address, and with it the password.
+        (Some(url), _) => Delivery::smtp(from, url.expose()).map_err(|_| MailError::Server),
+        (None, Some(folder)) => Delivery::folder(from, folder.clone())
+            .map_err(|error: DeliveryError| MailError::Folder(error.to_string())),
+        (None, None) => Err(MailError::NoWay),
+    }
+}

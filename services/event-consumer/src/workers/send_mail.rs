@@ -1,0 +1,84 @@
+//! Mail: asks auth what to say and to whom, and sends it.
+
+use std::time::{Duration, SystemTime};
+
+use futures::future::join_all;
+use grimoire_proto::auth::v1::GetNotificationRequest;
+use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
+use inbox::jobs::{Job, Outcome, Worker};
+use tokio::time::timeout;
+use tonic::{Code, async_trait};
+
+use crate::mail::delivery::Delivery;
+use crate::mail::letter::{self, Links};
+use crate::workers::later;
+
+/// Kept in the database with each job.
+pub(crate) const TARGET: &str = "send-mail";
+
+pub(crate) struct SendMail {
+    pub(crate) auth: NotificationServiceClient<chassis::upstream::Upstream>,
+    pub(crate) delivery: Delivery,
+    pub(crate) links: Links,
+}
+
+#[async_trait]
+impl Worker for SendMail {
+    fn target(&self) -> &'static str {
+        TARGET
+    }
+
+    fn max_batch(&self) -> usize {
+        8
+    }
+
+    async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
+        // No closure: with one, the compiler cannot see that the future is Send.
+        let mut sending = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            sending.push(self.send(job));
+        }
+        join_all(sending).await
+    }
+}
+
+/// For one mail, so that a slow server delays no other: a batch that takes too long is done again as a whole.
+const SENDING: Duration = Duration::from_secs(15);
+
+impl SendMail {
+    async fn send(&self, job: &Job) -> Outcome {
+        let request = GetNotificationRequest {
+            event: job.event_id.to_string(),
+        };
+        let notification = match self.auth.clone().get_notification(request).await {
+            Ok(answer) => answer.into_inner(),
+            // Used, expired, superseded, or no mail at all.
+            Err(status) if matches!(status.code(), Code::FailedPrecondition | Code::NotFound) => {
+                return Outcome::Skipped(status.message().to_owned());
+            }
+            Err(status) => return later("auth", &status),
+        };
+        let Some(letter) = letter::write(&notification, &self.links) else {
+            return Outcome::Retry(format!(
+                "this build does not know mails of kind {}",
+                notification.kind
+            ));
+        };
+        let time = notification
+            .event_time
+            .and_then(|time| SystemTime::try_from(time).ok())
+            .unwrap_or_else(|| job.created_at.into());
+        let sending = self
+            .delivery
+            .send(job.event_id, time, &notification.address, letter);
+        let Ok(sent) = timeout(SENDING, sending).await else {
+            return Outcome::Retry(format!("sending took longer than {SENDING:?}"));
+        };
+        match sent {
+            Ok(()) => Outcome::Done,
+            // Trying again would not reach it, and giving the key up would keep later mails from an address that works by then.
+            Err(error) if error.is_permanent() => Outcome::Skipped(error.to_string()),
+            Err(error) => Outcome::Retry(error.to_string()),
+        }
+    }
+}

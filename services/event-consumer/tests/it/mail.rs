@@ -1,0 +1,136 @@
+use event_consumer::topics;
+use grimoire_proto::auth::v1::{GetNotificationResponse, NotificationKind};
+use grimoire_proto::events::v1::{RefreshReuseDetected, RegistrationRequested};
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::kafka::Event;
+use crate::world::{World, eventually};
+
+/// What auth answers for a registration of `address`.
+pub(crate) fn notification(address: &str) -> GetNotificationResponse {
+    GetNotificationResponse {
+        address: address.into(),
+        kind: NotificationKind::Registration.into(),
+        token: "tok-en_1".into(),
+        ..GetNotificationResponse::default()
+    }
+}
+
+fn notice(key: &str, version: i64) -> Event {
+    let requested = RegistrationRequested {
+        registration_id: Uuid::now_v7().to_string(),
+    };
+    Event::new(topics::NOTICE, key, version, &requested)
+}
+
+#[tokio::test]
+async fn a_notice_leads_to_one_mail_whose_message_id_is_that_of_the_event() {
+    let world = World::consuming().await;
+    let event = notice(&testkit::kafka::unique("address"), 1);
+    world
+        .others
+        .notify(event.id, Ok(notification("ada@example.com")));
+    event.publish().await;
+    event.publish().await;
+    eventually("both copies to be heard", async || {
+        world.settled(&event.key, 1, 1).await.then_some(())
+    })
+    .await;
+    let mail = eventually("the mail", async || {
+        world.smtp.mails_to("ada@example.com").pop()
+    })
+    .await;
+    eventually("the end of its job", async || {
+        (world.jobs(event.id).await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(world.smtp.mails_to("ada@example.com").len(), 1);
+    for line in [
+        "From: Grimoire <hello@example.com>",
+        "To: ada@example.com",
+        "token: tok-en_1",
+        &format!("Message-ID: <{}@example.com>", event.id),
+    ] {
+        assert!(
+            mail.text.lines().any(|found| found == line),
+            "{line} in\n{}",
+            mail.text
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_events_that_concern_the_owner_lead_to_mail() {
+    let world = World::consuming().await;
+    let account = Uuid::now_v7();
+    let reuse = RefreshReuseDetected {
+        account_id: account.to_string(),
+        session_id: Uuid::now_v7().to_string(),
+    };
+    let (known, new, reuse) = (
+        Event::login(account, 1, false),
+        Event::login(account, 2, true),
+        Event::new(topics::ACCOUNT, account, 3, &reuse),
+    );
+    for (event, address) in [
+        (&known, "known@example.com"),
+        (&new, "new@example.com"),
+        (&reuse, "reuse@example.com"),
+    ] {
+        world.others.notify(event.id, Ok(notification(address)));
+        event.publish().await;
+    }
+    eventually("both mails", async || {
+        let come = |name: &str| {
+            !world
+                .smtp
+                .mails_to(&format!("{name}@example.com"))
+                .is_empty()
+        };
+        (come("new") && come("reuse")).then_some(())
+    })
+    .await;
+    assert!(world.smtp.mails_to("known@example.com").is_empty());
+}
+
+#[tokio::test]
+async fn a_mail_with_nothing_left_to_tell_is_skipped() {
+    let world = World::consuming().await;
+    let key = testkit::kafka::unique("address");
+    let (obsolete, unknown, sound) = (notice(&key, 1), notice(&key, 2), notice(&key, 3));
+    world.others.notify(
+        obsolete.id,
+        Err(Status::failed_precondition("the token was used")),
+    );
+    world
+        .others
+        .notify(sound.id, Ok(notification("ada@example.com")));
+    for event in [&obsolete, &unknown, &sound] {
+        event.publish().await;
+    }
+    eventually("the one mail that is due", async || {
+        world.smtp.mails_to("ada@example.com").pop()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_busy_mail_server_is_asked_again_and_one_that_refuses_is_not() {
+    let world = World::consuming().await;
+    let key = testkit::kafka::unique("address");
+    let (gone, busy) = (notice(&key, 1), notice(&key, 2));
+    world
+        .others
+        .notify(gone.id, Ok(notification("gone@example.com")));
+    world
+        .others
+        .notify(busy.id, Ok(notification("busy@example.com")));
+    gone.publish().await;
+    busy.publish().await;
+    eventually("the mail that was put off", async || {
+        world.smtp.mails_to("busy@example.com").pop()
+    })
+    .await;
+    assert_eq!(world.jobs(gone.id).await, 0);
+}

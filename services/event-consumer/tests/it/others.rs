@@ -1,0 +1,127 @@
+//! What stands in the place of auth and user, which are deployables of their own.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use grimoire_proto::auth::v1::notification_service_server::NotificationService;
+use grimoire_proto::auth::v1::{GetNotificationRequest, GetNotificationResponse};
+use grimoire_proto::user::v1::user_data_service_server::UserDataService;
+use grimoire_proto::user::v1::{
+    ActivityRecord, ProvisionUsersRequest, ProvisionUsersResponse, RecordActivitiesRequest,
+    RecordActivitiesResponse,
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+/// Auth and user, as far as events lead to them.
+#[derive(Clone, Default)]
+pub(crate) struct Others(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    notifications: Mutex<HashMap<String, Result<GetNotificationResponse, Status>>>,
+    provisioned: Mutex<Vec<String>>,
+    activities: Mutex<Vec<ActivityRecord>>,
+    user_is_away: AtomicBool,
+    /// An activity of this account is no activity to user.
+    refused: Mutex<Option<String>>,
+}
+
+impl Others {
+    pub(crate) fn notify(&self, event: Uuid, answer: Result<GetNotificationResponse, Status>) {
+        self.0
+            .notifications
+            .lock()
+            .unwrap()
+            .insert(event.to_string(), answer);
+    }
+
+    pub(crate) fn user_is_away(&self, away: bool) {
+        self.0.user_is_away.store(away, Ordering::SeqCst);
+    }
+
+    pub(crate) fn refuse_activities_of(&self, account: Uuid) {
+        *self.0.refused.lock().unwrap() = Some(account.to_string());
+    }
+
+    /// How often the profile of `account` was asked for.
+    pub(crate) fn provisioned(&self, account: Uuid) -> usize {
+        self.0
+            .provisioned
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|id| **id == account.to_string())
+            .count()
+    }
+
+    /// The activities of `account`, as often as they came.
+    pub(crate) fn activities(&self, account: Uuid) -> Vec<ActivityRecord> {
+        let activities = self.0.activities.lock().unwrap();
+        activities
+            .iter()
+            .filter(|activity| activity.account == account.to_string())
+            .cloned()
+            .collect()
+    }
+
+    fn user(&self) -> Result<(), Status> {
+        match self.0.user_is_away.load(Ordering::SeqCst) {
+            true => Err(Status::unavailable("user is away")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl NotificationService for Others {
+    async fn get_notification(
+        &self,
+        request: Request<GetNotificationRequest>,
+    ) -> Result<Response<GetNotificationResponse>, Status> {
+        let answer = self
+            .0
+            .notifications
+            .lock()
+            .unwrap()
+            .get(&request.get_ref().event)
+            .cloned();
+        answer
+            .unwrap_or_else(|| Err(Status::not_found("the event leads to no mail")))
+            .map(Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl UserDataService for Others {
+    async fn provision_users(
+        &self,
+        request: Request<ProvisionUsersRequest>,
+    ) -> Result<Response<ProvisionUsersResponse>, Status> {
+        self.user()?;
+        self.0
+            .provisioned
+            .lock()
+            .unwrap()
+            .extend(request.into_inner().accounts);
+        Ok(Response::new(ProvisionUsersResponse {}))
+    }
+
+    async fn record_activities(
+        &self,
+        request: Request<RecordActivitiesRequest>,
+    ) -> Result<Response<RecordActivitiesResponse>, Status> {
+        self.user()?;
+        let activities = request.into_inner().activities;
+        let refused = self.0.refused.lock().unwrap().clone();
+        if activities
+            .iter()
+            .any(|activity| Some(&activity.account) == refused.as_ref())
+        {
+            return Err(Status::invalid_argument("one of them is no activity"));
+        }
+        self.0.activities.lock().unwrap().extend(activities);
+        Ok(Response::new(RecordActivitiesResponse {}))
+    }
+}

@@ -1,0 +1,150 @@
+//! What is to be done outside of the database: calls of other services, mails. A job is written in the transaction of the
+//! event that asks for it, and worked afterwards: for each target and key in order, for each target on its own, so that one
+//! that is away holds up no other.
+
+mod work;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::event::Event;
+use crate::store;
+pub use crate::store::jobs::DeadKey;
+pub(crate) use work::{Desk, JobConfig};
+
+/// A job to be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    /// Which [`Worker`] is to do it.
+    pub target: &'static str,
+    /// Jobs of one target and key are done one after the other.
+    pub key: String,
+    /// The event that asks for it. One target has at most one unfinished job for one event: more are dropped.
+    pub event_id: Uuid,
+    /// What the worker has to know.
+    pub payload: Bytes,
+    /// Trace that made the change.
+    pub traceparent: Option<String>,
+}
+
+impl NewJob {
+    /// A job for `target` because of `event`, under the event's key.
+    #[must_use]
+    pub fn of(event: &Event, target: &'static str, payload: impl Into<Bytes>) -> Self {
+        Self {
+            target,
+            key: event.key.clone(),
+            event_id: event.id,
+            payload: payload.into(),
+            traceparent: event.traceparent.clone(),
+        }
+    }
+}
+
+/// A job to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its place among all jobs.
+    pub id: i64,
+    /// Its key.
+    pub key: String,
+    /// The event that asked for it: the callee tells a repeat by it, because a job is done at least once.
+    pub event_id: Uuid,
+    /// What the worker has to know.
+    pub payload: Vec<u8>,
+    /// Trace that made the change.
+    pub traceparent: Option<String>,
+    /// When it was added.
+    pub created_at: OffsetDateTime,
+}
+
+/// What became of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// There is nothing to do any more.
+    Skipped(String),
+    /// The target is at fault: it is tried again, however often it takes.
+    Retry(String),
+    /// The job is at fault: it is tried a few times more, then its key is dead until an operator retries or discards it.
+    Failed(String),
+}
+
+/// Does the jobs of one target.
+#[async_trait]
+pub trait Worker: Send + Sync + 'static {
+    /// Name of the target; kept in the database with each job.
+    fn target(&self) -> &'static str;
+
+    /// How many jobs to get at a time, at least 1.
+    fn max_batch(&self) -> usize {
+        1
+    }
+
+    /// Does `jobs`, all of different keys, and answers with one outcome for each, in their order. What takes longer than
+    /// the lease is given up and done again, perhaps by another replica.
+    async fn work(&self, jobs: &[Job]) -> Vec<Outcome>;
+}
+
+/// Adds jobs to the transaction of `connection`; a subscriber uses [`Effects::enqueue`](crate::Effects::enqueue) instead.
+///
+/// # Errors
+/// When the database is away.
+pub async fn enqueue(connection: &mut PgConnection, jobs: &[NewJob]) -> sqlx::Result<()> {
+    store::jobs::enqueue(connection, jobs).await
+}
+
+/// Up to `limit` keys whose first job was given up, in the order of target and key, behind `after`, which is empty at
+/// first.
+///
+/// # Errors
+/// When the database is away.
+pub async fn dead(pool: &PgPool, after: (&str, &str), limit: i64) -> sqlx::Result<Vec<DeadKey>> {
+    store::jobs::list_dead(pool, after, limit).await
+}
+
+/// Lets a dead key be tried again at once. `false`: there is none.
+///
+/// # Errors
+/// When the database is away.
+pub async fn retry(pool: &PgPool, target: &str, key: &str) -> sqlx::Result<bool> {
+    revive(pool, target, key, false).await
+}
+
+/// Drops the first job of a dead key and lets the key go on behind it. `false`: there is none.
+///
+/// # Errors
+/// When the database is away.
+pub async fn discard(pool: &PgPool, target: &str, key: &str) -> sqlx::Result<bool> {
+    revive(pool, target, key, true).await
+}
+
+async fn revive(pool: &PgPool, target: &str, key: &str, drop_first: bool) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    if !store::jobs::lock_dead(&mut *transaction, target, key).await? {
+        return Ok(false);
+    }
+    if drop_first
+        && let Some(job) = store::jobs::first(&mut *transaction, target, &[key])
+            .await?
+            .first()
+    {
+        store::jobs::remove(&mut *transaction, &[job.id]).await?;
+    }
+    store::jobs::release(&mut transaction, target, &[key]).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// `base` doubled for each attempt, at most `ceiling`, and somewhere in the upper half of that so that many do not come back
+/// at once.
+pub(crate) fn back_off(base: Duration, ceiling: Duration, attempts: u32) -> Duration {
+    let doubled = base.saturating_mul(2_u32.saturating_pow(attempts.min(30)));
+    doubled.min(ceiling).mul_f64(rand::random_range(0.5..1.0))
+}

@@ -1,0 +1,265 @@
+//! The loop that does the jobs of one target.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{Job, Outcome, Worker, back_off};
+use crate::metrics;
+use crate::store;
+use crate::store::jobs::{Claimed, PutOff};
+
+/// How long what is in hand may take when all stops.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// How jobs are worked.
+#[derive(Debug, Clone)]
+pub(crate) struct JobConfig {
+    /// How often to look for jobs that nobody announced: those of other replicas, and those whose back-off ends.
+    pub(crate) poll: Duration,
+    /// How long a claim holds, by the database's time.
+    pub(crate) lease: Duration,
+    /// Shortest and longest back-off of a job or target that is put off.
+    pub(crate) back_off: (Duration, Duration),
+    /// Delays between the tries of a job that fails; after the last one it is dead.
+    pub(crate) tiers: Vec<Duration>,
+}
+
+/// Where the jobs of one target are done.
+pub(crate) struct Desk {
+    pub(crate) pool: PgPool,
+    pub(crate) worker: Arc<dyn Worker>,
+    pub(crate) config: JobConfig,
+    /// Changes when jobs of this target have been committed in this process.
+    pub(crate) wake: watch::Receiver<()>,
+}
+
+impl Desk {
+    /// Works until `stop`. What is in hand then has a while to be finished; what is not is done again after its lease.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut failures = 0;
+        loop {
+            // Before looking, so that what is announced meanwhile is looked for again.
+            self.wake.borrow_and_update();
+            let worked = {
+                let mut work = pin!(self.work_once());
+                tokio::select! {
+                    worked = &mut work => worked,
+                    () = stop.cancelled() => {
+                        let _ = timeout(GRACE, work).await;
+                        return;
+                    }
+                }
+            };
+            let pause = match worked {
+                Ok(Worked::Nothing) => {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        Ok(()) = self.wake.changed() => {}
+                        () = sleep(self.config.poll) => {}
+                    }
+                    continue;
+                }
+                Ok(Worked::Some) => {
+                    failures = 0;
+                    continue;
+                }
+                Ok(Worked::AllPutOff(reason)) => {
+                    if failures == 0 {
+                        tracing::warn!(
+                            target_name = self.worker.target(),
+                            reason,
+                            "the target of jobs is away"
+                        );
+                    }
+                    self.pause(&mut failures)
+                }
+                Err(error) => {
+                    if failures == 0 {
+                        tracing::warn!(target_name = self.worker.target(), %error, "jobs cannot be worked");
+                    }
+                    self.pause(&mut failures)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    fn pause(&self, failures: &mut u32) -> Duration {
+        let (shortest, longest) = self.config.back_off;
+        let pause = back_off(shortest, longest, *failures);
+        *failures = failures.saturating_add(1);
+        pause
+    }
+
+    async fn work_once(&self) -> sqlx::Result<Worked> {
+        let target = self.worker.target();
+        let claim = Uuid::now_v7();
+        let limit = i64::try_from(self.worker.max_batch().max(1)).unwrap_or(i64::MAX);
+        let claimed = store::jobs::claim(
+            &self.pool,
+            target,
+            claim,
+            self.config.lease.as_secs_f64(),
+            limit,
+        )
+        .await?;
+        if claimed.is_empty() {
+            return Ok(Worked::Nothing);
+        }
+        let keys: Vec<&str> = claimed.iter().map(|claimed| claimed.key.as_str()).collect();
+        let jobs = store::jobs::first(&self.pool, target, &keys).await?;
+        let outcomes = if jobs.is_empty() {
+            Vec::new()
+        } else {
+            self.outcomes(&jobs).await
+        };
+        self.finish(claim, &claimed, &jobs, &outcomes).await?;
+
+        for outcome in &outcomes {
+            metrics::get()
+                .jobs_finished
+                .with_label_values(&[target, outcome.name()])
+                .inc();
+        }
+        match outcomes.last() {
+            Some(Outcome::Retry(reason))
+                if outcomes
+                    .iter()
+                    .all(|outcome| matches!(outcome, Outcome::Retry(_))) =>
+            {
+                Ok(Worked::AllPutOff(reason.clone()))
+            }
+            _ => Ok(Worked::Some),
+        }
+    }
+
+    async fn outcomes(&self, jobs: &[Job]) -> Vec<Outcome> {
+        let target = self.worker.target();
+        let span = tracing::info_span!("inbox.jobs", target_name = target, jobs = jobs.len());
+        crate::trace::join(&span, jobs.iter().map(|job| job.traceparent.as_deref()));
+        // Well inside of the lease: what is still running when it ends would run twice.
+        let limit = self.config.lease.mul_f64(0.75);
+        let mut outcomes = match timeout(limit, self.worker.work(jobs).instrument(span)).await {
+            Ok(outcomes) => outcomes,
+            Err(_) => vec![Outcome::Retry(format!("took longer than {limit:?}")); jobs.len()],
+        };
+        if outcomes.len() != jobs.len() {
+            tracing::error!(
+                target_name = target,
+                "a worker must answer with one outcome for each job"
+            );
+            outcomes.resize(
+                jobs.len(),
+                Outcome::Retry("the worker gave no outcome".to_owned()),
+            );
+        }
+        outcomes
+    }
+
+    async fn finish(
+        &self,
+        claim: Uuid,
+        claimed: &[Claimed],
+        jobs: &[Job],
+        outcomes: &[Outcome],
+    ) -> sqlx::Result<()> {
+        let target = self.worker.target();
+        let mut transaction = self.pool.begin().await?;
+        let keys: Vec<&str> = claimed.iter().map(|claimed| claimed.key.as_str()).collect();
+        // A lease that ran out is somebody else's now.
+        let held: HashSet<String> = store::jobs::held(&mut *transaction, target, claim, &keys)
+            .await?
+            .into_iter()
+            .collect();
+        let outcome_of: HashMap<&str, (&Job, &Outcome)> = jobs
+            .iter()
+            .zip(outcomes)
+            .map(|(job, outcome)| (job.key.as_str(), (job, outcome)))
+            .collect();
+
+        let (mut gone, mut free, mut put_off) = (Vec::new(), Vec::new(), Vec::new());
+        for claimed in claimed.iter().filter(|claimed| held.contains(&claimed.key)) {
+            let key = claimed.key.as_str();
+            match outcome_of.get(key) {
+                Some((job, Outcome::Done)) => {
+                    gone.push(job.id);
+                    free.push(key);
+                }
+                Some((job, Outcome::Skipped(reason))) => {
+                    tracing::info!(target_name = target, key, event_id = %job.event_id, reason, "job skipped");
+                    gone.push(job.id);
+                    free.push(key);
+                }
+                Some((_, Outcome::Retry(reason))) => put_off.push(self.retry(claimed, reason)),
+                Some((job, Outcome::Failed(reason))) => {
+                    tracing::warn!(target_name = target, key, event_id = %job.event_id, reason, "job failed");
+                    put_off.push(self.failed(claimed, reason));
+                }
+                None => free.push(key),
+            }
+        }
+        if !gone.is_empty() {
+            store::jobs::remove(&mut *transaction, &gone).await?;
+        }
+        if !free.is_empty() {
+            store::jobs::release(&mut transaction, target, &free).await?;
+        }
+        if !put_off.is_empty() {
+            store::jobs::put_off(&mut *transaction, target, &put_off).await?;
+        }
+        transaction.commit().await
+    }
+
+    fn retry<'a>(&self, claimed: &'a Claimed, reason: &'a str) -> PutOff<'a> {
+        let (shortest, longest) = self.config.back_off;
+        let attempts = u32::try_from(claimed.attempts).unwrap_or(0);
+        PutOff {
+            key: &claimed.key,
+            delay: Some(back_off(shortest, longest, attempts).as_secs_f64()),
+            attempts: claimed.attempts.saturating_add(1),
+            refusals: claimed.refusals,
+            reason,
+        }
+    }
+
+    fn failed<'a>(&self, claimed: &'a Claimed, reason: &'a str) -> PutOff<'a> {
+        let tier = usize::try_from(claimed.refusals).unwrap_or(usize::MAX);
+        PutOff {
+            key: &claimed.key,
+            delay: self.config.tiers.get(tier).map(Duration::as_secs_f64),
+            attempts: claimed.attempts,
+            refusals: claimed.refusals.saturating_add(1),
+            reason,
+        }
+    }
+}
+
+enum Worked {
+    Nothing,
+    Some,
+    /// The whole batch has to wait, for this reason.
+    AllPutOff(String),
+}
+
+impl Outcome {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Skipped(_) => "skipped",
+            Self::Retry(_) => "retry",
+            Self::Failed(_) => "failed",
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What an operator can do. Everything happens under the lock of the partition, so a running consumer sees it at its next
+//! batch and needs no stop.
+
+use sqlx::PgPool;
+
+use crate::event::Received;
+use crate::store;
+pub use crate::store::parked::ParkedKey;
+
+/// A key of a subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyOf<'a> {
+    /// Name of the subscriber.
+    pub subscriber: &'a str,
+    /// Topic of the key.
+    pub topic: &'a str,
+    /// The key, as [`Event::key`](crate::Event::key) has it.
+    pub key: &'a str,
+}
+
+/// How a retry deals with versions that never came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// It stays a failure.
+    Refuse,
+    /// They are lost for good: the first record that waits follows the last one that took effect.
+    Accept,
+}
+
+/// Up to `limit` parked keys in the order of subscriber, topic and key, behind `after`; `None` begins.
+///
+/// # Errors
+/// When the database is away.
+pub async fn parked(
+    pool: &PgPool,
+    after: Option<KeyOf<'_>>,
+    limit: i64,
+) -> sqlx::Result<Vec<ParkedKey>> {
+    let after = after.map_or(("", "", ""), |after| {
+        (after.subscriber, after.topic, after.key)
+    });
+    store::parked::list(pool, after, limit).await
+}
+
+/// Lets a parked key be tried again at once, with all its tries before it. `false`: it is not parked.
+///
+/// # Errors
+/// When the database is away.
+pub async fn retry(pool: &PgPool, key: KeyOf<'_>, gap: Gap) -> sqlx::Result<bool> {
+    let KeyOf {
+        subscriber,
+        topic,
+        key,
+    } = key;
+    let mut transaction = pool.begin().await?;
+    let Some(partition) =
+        store::parked::partition(&mut *transaction, subscriber, topic, key).await?
+    else {
+        return Ok(false);
+    };
+    store::offsets::lock(&mut *transaction, subscriber, topic, partition).await?;
+    if gap == Gap::Accept {
+        let first = store::parked::first(&mut *transaction, subscriber, topic, key, 1).await?;
+        if let Some((Some(generation), Some(version))) =
+            first.first().map(|queued| queued.received.place())
+        {
+            let last = version.saturating_sub(1);
+            store::versions::accept(&mut *transaction, subscriber, topic, key, generation, last)
+                .await?;
+        }
+    }
+    store::parked::release(&mut transaction, subscriber, topic, key).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Gives up the first record of a parked key, as if it had taken effect, and lets the key go on behind it. Answers with its
+/// offset; `None`: the key is not parked.
+///
+/// # Errors
+/// When the database is away.
+pub async fn discard(pool: &PgPool, key: KeyOf<'_>) -> sqlx::Result<Option<i64>> {
+    let KeyOf {
+        subscriber,
+        topic,
+        key,
+    } = key;
+    let mut transaction = pool.begin().await?;
+    let Some(partition) =
+        store::parked::partition(&mut *transaction, subscriber, topic, key).await?
+    else {
+        return Ok(None);
+    };
+    store::offsets::lock(&mut *transaction, subscriber, topic, partition).await?;
+    let first = store::parked::first(&mut *transaction, subscriber, topic, key, 1).await?;
+    let Some(first) = first.first() else {
+        return Ok(None);
+    };
+    if let (Some(generation), Some(version)) = first.received.place() {
+        store::versions::accept(
+            &mut *transaction,
+            subscriber,
+            topic,
+            key,
+            generation,
+            version,
+        )
+        .await?;
+    }
+    store::parked::remove(&mut *transaction, &[first.id]).await?;
+    store::parked::release(&mut transaction, subscriber, topic, key).await?;
+    transaction.commit().await?;
+
+    let id = match &first.received {
+        Received::Event(event) => Some(event.id),
+        Received::Undecodable(_) => None,
+    };
+    let offset = first.received.record().offset;
+    tracing::warn!(subscriber, topic, key, offset, event_id = ?id, "record discarded by an operator");
+    Ok(Some(offset))
+}
+
+/// Moves a subscriber in a partition to offset `to`, or with `None` to the oldest record that there is, and lets it take the
+/// topic as it now is. What is skipped has no effect; what comes again is a repeat. `false`: it has no place there.
+///
+/// # Errors
+/// When the database is away.
+pub async fn reset(
+    pool: &PgPool,
+    subscriber: &str,
+    topic: &str,
+    partition: i32,
+    to: Option<i64>,
+) -> sqlx::Result<bool> {
+    let known = match to {
+        Some(next) => store::offsets::set(pool, subscriber, topic, partition, next).await?,
+        None => store::offsets::forget(pool, subscriber, topic, partition).await?,
+    };
+    if known {
+        tracing::warn!(
+            subscriber,
+            topic,
+            partition,
+            to,
+            "place in a partition reset by an operator"
+        );
+    }
+    Ok(known)
+}

@@ -1,0 +1,195 @@
+//! Reads one partition for one subscriber, from its queue in Kafka's client to the database.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::consumer::Consumer;
+use rdkafka::consumer::base_consumer::{BaseConsumer, PartitionQueue};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::{Applier, Batch, Failure};
+use crate::assignment::Assignment;
+use crate::event::{Received, Record};
+use crate::jobs::back_off;
+use crate::metrics;
+
+/// How long a batch may take; a server that is silent for longer is away.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Reads a partition.
+pub(crate) struct PartitionReader {
+    pub(crate) consumer: Arc<BaseConsumer<Assignment>>,
+    pub(crate) queue: PartitionQueue<Assignment>,
+    /// Told by Kafka's client that the queue is no longer empty.
+    pub(crate) filled: Arc<Notify>,
+    pub(crate) applier: Arc<Applier>,
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) max_batch: usize,
+    pub(crate) max_batch_bytes: usize,
+}
+
+/// How far a partition is, for the metrics.
+pub(crate) struct Progress {
+    /// Offset of the next record to be settled.
+    pub(crate) position: AtomicI64,
+    /// When the first record in hand was written, in milliseconds since 1970; 0: there is none in hand.
+    pub(crate) in_hand_since: AtomicI64,
+}
+
+/// Why a partition is not read any more.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It was taken away, or all stops.
+    Stopped,
+    /// It has to be opened again, at the offset that the database has.
+    Reopen(String),
+}
+
+impl PartitionReader {
+    /// Reads until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) -> End {
+        loop {
+            let batch = match self.take() {
+                Ok(Some(batch)) => batch,
+                Ok(None) => {
+                    tokio::select! {
+                        () = stop.cancelled() => return End::Stopped,
+                        () = self.filled.notified() => {}
+                        // A floor under the client's callback.
+                        () = sleep(Duration::from_secs(1)) => {}
+                    }
+                    continue;
+                }
+                Err(error) => return End::Reopen(error.to_string()),
+            };
+            if let Some(end) = self.settle(&batch, &stop).await {
+                return end;
+            }
+            if stop.is_cancelled() {
+                return End::Stopped;
+            }
+        }
+    }
+
+    /// What the client has for us, if anything. The client's queue is the only buffer: it stops fetching when that is full.
+    fn take(&self) -> KafkaResult<Option<Batch>> {
+        let position = self.progress.position.load(Ordering::Relaxed);
+        let mut next = position;
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        while records.len() < self.max_batch && bytes < self.max_batch_bytes {
+            match self.queue.poll(Duration::ZERO) {
+                None => break,
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(error)) => return Err(error),
+                // Offsets may jump, but never back.
+                Some(Ok(message)) if message.offset() < next => {}
+                Some(Ok(message)) => {
+                    if records.is_empty() {
+                        let since = message.timestamp().to_millis().unwrap_or(0);
+                        self.progress.in_hand_since.store(since, Ordering::Relaxed);
+                    }
+                    next = message.offset() + 1;
+                    bytes += message.key_len() + message.payload_len();
+                    records.push(Received::new(self.record(&message)));
+                }
+            }
+        }
+        Ok((!records.is_empty()).then(|| Batch {
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            position,
+            next,
+            records,
+        }))
+    }
+
+    fn record(&self, message: &BorrowedMessage<'_>) -> Record {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
+        let headers = message.headers().map(|headers| {
+            headers
+                .iter()
+                .map(|header| {
+                    (
+                        text(header.key.as_bytes()),
+                        text(header.value.unwrap_or_default()),
+                    )
+                })
+                .collect()
+        });
+        Record {
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            offset: message.offset(),
+            key: Bytes::copy_from_slice(message.key().unwrap_or_default()),
+            headers: headers.unwrap_or_default(),
+            payload: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
+        }
+    }
+
+    /// Applies `batch`, however long the database is away. `Some`: this is the end of reading.
+    async fn settle(&self, batch: &Batch, stop: &CancellationToken) -> Option<End> {
+        let name = self.applier.subscriber.name();
+        let mut failures = 0;
+        loop {
+            let applied = timeout(LIMIT, self.applier.apply(batch)).await;
+            match applied.unwrap_or_else(|_| Err(silence().into())) {
+                Ok(()) => {
+                    if failures > 0 {
+                        tracing::info!(
+                            subscriber = name,
+                            partition = self.partition,
+                            "events take effect again"
+                        );
+                    }
+                    self.progress.position.store(batch.next, Ordering::Relaxed);
+                    self.progress.in_hand_since.store(0, Ordering::Relaxed);
+                    // For tools that show lag; nothing is ever read from there.
+                    let _ = self
+                        .consumer
+                        .store_offset(&self.topic, self.partition, batch.next - 1);
+                    return None;
+                }
+                Err(Failure::Fenced) => {
+                    metrics::get().fenced.with_label_values(&[name]).inc();
+                    return Some(End::Reopen(Failure::Fenced.to_string()));
+                }
+                Err(Failure::Refusal(refusal)) => {
+                    metrics::get()
+                        .failed_batches
+                        .with_label_values(&[name])
+                        .inc();
+                    if failures == 0 {
+                        tracing::warn!(
+                            subscriber = name,
+                            topic = &*self.topic,
+                            partition = self.partition,
+                            %refusal,
+                            "events cannot take effect"
+                        );
+                    }
+                    let pause =
+                        back_off(Duration::from_millis(50), Duration::from_secs(2), failures);
+                    failures = failures.saturating_add(1);
+                    tokio::select! {
+                        () = stop.cancelled() => return Some(End::Stopped),
+                        () = sleep(pause) => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn silence() -> sqlx::Error {
+    sqlx::Error::Io(ErrorKind::TimedOut.into())
+}

@@ -1,0 +1,311 @@
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use inbox::jobs::{self, Job, NewJob, Outcome, Worker};
+use sqlx::PgPool;
+use tokio::task::yield_now;
+use uuid::Uuid;
+
+use crate::kit::{
+    Recorder, change, config, count, database, event_id, eventually, publish, run, topic,
+};
+
+const MAIL: &str = "mail";
+const OTHER: &str = "other";
+
+/// Answers as it is told, and notes what it was asked.
+struct Scripted {
+    target: &'static str,
+    answer: Box<dyn Fn(&Job) -> Outcome + Send + Sync>,
+    /// Keys and payloads, in the order in which they were asked for.
+    asked: Mutex<Vec<(String, String)>>,
+    in_hand: Mutex<HashSet<String>>,
+}
+
+impl Scripted {
+    fn new(
+        target: &'static str,
+        answer: impl Fn(&Job) -> Outcome + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let answer = Box::new(answer);
+        Arc::new(Self {
+            target,
+            answer,
+            asked: Mutex::default(),
+            in_hand: Mutex::default(),
+        })
+    }
+
+    fn asked(&self) -> Vec<(String, String)> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Worker for Scripted {
+    fn target(&self) -> &'static str {
+        self.target
+    }
+
+    fn max_batch(&self) -> usize {
+        5
+    }
+
+    async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
+        for job in jobs {
+            assert!(
+                self.in_hand.lock().unwrap().insert(job.key.clone()),
+                "two jobs of a key are in hand"
+            );
+            let payload = String::from_utf8(job.payload.clone()).unwrap();
+            self.asked.lock().unwrap().push((job.key.clone(), payload));
+        }
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        let outcomes = jobs.iter().map(|job| (self.answer)(job)).collect();
+        for job in jobs {
+            self.in_hand.lock().unwrap().remove(&job.key);
+        }
+        outcomes
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscribers_jobs_are_done_after_its_events() {
+    let (database, topic) = (database().await, topic(1).await);
+    let recorder = Arc::new(Recorder {
+        topic: topic.clone(),
+        target: Some(MAIL),
+        ..Recorder::default()
+    });
+    recorder.refuse.lock().unwrap().insert(("b".to_owned(), 1));
+    let worker = Scripted::new(MAIL, |_| Outcome::Done);
+    let running = run(config(&database), vec![recorder], vec![worker.clone()]);
+    publish(&topic, [change("a", 1), change("b", 1), change("a", 2)]).await;
+    eventually("both are done", || async { worker.asked().len() >= 2 }).await;
+    eventually("nothing is left", || none_left(&database.pool)).await;
+    // Nothing for the event that was refused.
+    assert_eq!(
+        worker.asked(),
+        [
+            ("a".to_owned(), "1".to_owned()),
+            ("a".to_owned(), "2".to_owned())
+        ]
+    );
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_a_key_are_done_in_order_by_several_replicas_and_through_retries() {
+    let database = database().await;
+    for number in 0..20 {
+        let jobs: Vec<NewJob> = (0..10)
+            .map(|key| job(MAIL, &format!("k{key}"), number))
+            .collect();
+        add(&database.pool, &jobs).await;
+    }
+    let tries = Mutex::new(0);
+    // Shared by both replicas, so that it would see two of them at one key.
+    let worker = Scripted::new(MAIL, move |_| {
+        let mut tries = tries.lock().unwrap();
+        *tries += 1;
+        if *tries % 7 == 0 {
+            Outcome::Retry("busy".to_owned())
+        } else {
+            Outcome::Done
+        }
+    });
+    let replicas = [0, 1].map(|_| run(config(&database), Vec::new(), vec![worker.clone()]));
+    eventually("nothing is left", || none_left(&database.pool)).await;
+    let mut done: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+    for (key, number) in worker.asked() {
+        let number = number.parse().unwrap();
+        let numbers = done.entry(key).or_default();
+        // A retry asks again for the same one.
+        if numbers.last() != Some(&number) {
+            numbers.push(number);
+        }
+    }
+    assert_eq!(done.len(), 10);
+    assert!(
+        done.values()
+            .all(|numbers| *numbers == (0..20).collect::<Vec<_>>()),
+        "{done:?}"
+    );
+    for replica in replicas {
+        replica.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_away_holds_up_no_other() {
+    let database = database().await;
+    let away = Scripted::new(MAIL, |_| Outcome::Retry("away".to_owned()));
+    let there = Scripted::new(OTHER, |_| Outcome::Done);
+    let running = run(
+        config(&database),
+        Vec::new(),
+        vec![away.clone(), there.clone()],
+    );
+    for number in 0..10 {
+        add(
+            &database.pool,
+            &[job(MAIL, "a", number), job(OTHER, "a", number)],
+        )
+        .await;
+    }
+    eventually("the other is done", || async { there.asked().len() == 10 }).await;
+    eventually("it is tried on and on", || async {
+        away.asked().len() >= 4
+    })
+    .await;
+    assert!(away.asked().iter().all(|(_, payload)| payload == "0"));
+    assert_eq!(
+        count(
+            &database.pool,
+            "select count(*) from inbox.jobs where target = 'mail'"
+        )
+        .await,
+        10
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_added_twice_is_one_job() {
+    let database = database().await;
+    add(&database.pool, &[job(MAIL, "a", 1), job(MAIL, "a", 1)]).await;
+    add(&database.pool, &[job(MAIL, "a", 1)]).await;
+    assert_eq!(
+        count(&database.pool, "select count(*) from inbox.jobs").await,
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_replica_that_died_is_taken_over_when_its_lease_ends() {
+    let database = database().await;
+    add(&database.pool, &[job(MAIL, "a", 1)]).await;
+    sqlx::query("update inbox.job_keys set claim = $1, due_at = now() + interval '1 s'")
+        .bind(Uuid::now_v7())
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    let leased_until = "select extract(epoch from due_at - now())::bigint from inbox.job_keys";
+    assert!(count(&database.pool, leased_until).await >= 0);
+    let worker = Scripted::new(MAIL, |_| Outcome::Done);
+    let running = run(config(&database), Vec::new(), vec![worker.clone()]);
+    eventually("it is done", || none_left(&database.pool)).await;
+    assert_eq!(worker.asked().len(), 1);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_takes_longer_than_its_lease_is_done_again() {
+    let database = database().await;
+    add(&database.pool, &[job(MAIL, "a", 1)]).await;
+    struct Stuck(Mutex<usize>);
+    #[async_trait]
+    impl Worker for Stuck {
+        fn target(&self) -> &'static str {
+            MAIL
+        }
+        async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
+            let first = std::mem::replace(&mut *self.0.lock().unwrap(), 1) == 0;
+            if first {
+                std::future::pending::<()>().await;
+            }
+            vec![Outcome::Done; jobs.len()]
+        }
+    }
+    let mut config = config(&database);
+    config.job_lease = Duration::from_millis(400);
+    let running = run(config, Vec::new(), vec![Arc::new(Stuck(Mutex::new(0)))]);
+    eventually("it is done", || none_left(&database.pool)).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_skipped_is_gone_and_its_key_goes_on() {
+    let database = database().await;
+    add(&database.pool, &[job(MAIL, "a", 1), job(MAIL, "a", 2)]).await;
+    let worker = Scripted::new(MAIL, |_| Outcome::Skipped("nobody is there".to_owned()));
+    let running = run(config(&database), Vec::new(), vec![worker.clone()]);
+    eventually("nothing is left", || none_left(&database.pool)).await;
+    assert_eq!(worker.asked().len(), 2);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_fails_at_every_tier_stops_its_key_until_an_operator_decides() {
+    let database = database().await;
+    let jobs: Vec<NewJob> = [("a", 1), ("a", 2), ("b", 1)]
+        .map(|(key, number)| job(MAIL, key, number))
+        .into();
+    add(&database.pool, &jobs).await;
+    let worker = Scripted::new(MAIL, |job| {
+        if job.key == "a" && job.payload == b"1" {
+            Outcome::Failed("no such address".to_owned())
+        } else {
+            Outcome::Done
+        }
+    });
+    let running = run(config(&database), Vec::new(), vec![worker.clone()]);
+    eventually("the key is dead", || async {
+        jobs::dead(&database.pool, ("", ""), 10)
+            .await
+            .unwrap()
+            .len()
+            == 1
+    })
+    .await;
+    // The first try and one for each of the two tiers.
+    let tries = |payload: &str| {
+        worker
+            .asked()
+            .iter()
+            .filter(|asked| asked.0 == "a" && asked.1 == payload)
+            .count()
+    };
+    assert_eq!((tries("1"), tries("2")), (3, 0));
+
+    assert!(jobs::retry(&database.pool, MAIL, "a").await.unwrap());
+    eventually("it has been tried again", || async { tries("1") == 6 }).await;
+    eventually("it is dead again", || async {
+        jobs::discard(&database.pool, MAIL, "a").await.unwrap()
+    })
+    .await;
+    eventually("nothing is left", || none_left(&database.pool)).await;
+    assert_eq!((tries("1"), tries("2")), (6, 1));
+    assert!(!jobs::retry(&database.pool, MAIL, "a").await.unwrap());
+    running.stop().await;
+}
+
+fn job(target: &'static str, key: &str, number: i32) -> NewJob {
+    NewJob {
+        target,
+        key: key.to_owned(),
+        event_id: event_id(target, key, i64::from(number)),
+        payload: Bytes::from(number.to_string()),
+        traceparent: None,
+    }
+}
+
+async fn add(pool: &PgPool, new: &[NewJob]) {
+    let mut transaction = pool.begin().await.unwrap();
+    jobs::enqueue(&mut transaction, new).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+async fn none_left(pool: &PgPool) -> bool {
+    count(
+        pool,
+        "select (select count(*) from inbox.jobs) + (select count(*) from inbox.job_keys)",
+    )
+    .await
+        == 0
+}

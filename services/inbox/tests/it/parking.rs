@@ -1,0 +1,254 @@
+use std::time::Duration;
+
+use inbox::operator::{self, Gap, KeyOf, ParkedKey};
+use sqlx::PgPool;
+
+use crate::kit::{
+    NAME, Recorder, change, config, count, database, effects, effects_of, eventually, publish,
+    start, topic,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_event_parks_its_key_alone_and_the_later_ones_follow_it_in_order() {
+    let (database, topic) = (database().await, topic(1).await);
+    let recorder = Recorder::refusing(&topic, [("a", 2)]);
+    let mut config = config(&database);
+    config.retry_tiers = vec![Duration::from_millis(50); 10_000];
+    let running = start(config, &recorder);
+    publish(
+        &topic,
+        [("a", 1), ("a", 2), ("b", 1), ("a", 3), ("b", 2)]
+            .map(|(key, version)| change(key, version)),
+    )
+    .await;
+    publish(
+        &topic,
+        [("a", 4), ("b", 3)].map(|(key, version)| change(key, version)),
+    )
+    .await;
+    eventually("the other key is there", || async {
+        effects_of(&database.pool, "b").await == [1, 2, 3]
+    })
+    .await;
+    eventually("all of the key wait", || async {
+        parked(&database.pool).await.records == 3
+    })
+    .await;
+    assert_eq!(effects_of(&database.pool, "a").await, [1]);
+    let parked = parked(&database.pool).await;
+    assert_eq!(
+        (parked.key.as_str(), parked.cause.as_str(), parked.dead),
+        ("a", "refused", false)
+    );
+    assert_eq!(parked.reason, "a 2 is refused");
+
+    recorder.relent();
+    eventually("the key is free", || none_parked(&database.pool)).await;
+    assert_eq!(effects_of(&database.pool, "a").await, [1, 2, 3, 4]);
+    publish(&topic, [change("a", 5)]).await;
+    eventually("it goes on", || async {
+        effects_of(&database.pool, "a").await == [1, 2, 3, 4, 5]
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_events_at_fault_are_taken_out_of_a_batch() {
+    let (database, topic) = (database().await, topic(1).await);
+    let keys: Vec<String> = (0..200).map(|key| format!("k{key}")).collect();
+    publish(&topic, keys.iter().map(|key| change(key, 1))).await;
+    let running = start(
+        config(&database),
+        &Recorder::refusing(&topic, [("k3", 1), ("k77", 1), ("k199", 1)]),
+    );
+    eventually("the others are there", || async {
+        effects(&database.pool).await.len() >= 197
+    })
+    .await;
+    assert_eq!(
+        count(&database.pool, "select count(*) from effects").await,
+        197
+    );
+    assert_eq!(
+        count(&database.pool, "select count(*) from inbox.parked_keys").await,
+        3
+    );
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_read_waits_until_it_is_discarded() {
+    let (database, topic) = (database().await, topic(1).await);
+    let running = start(config(&database), &Recorder::of(&topic));
+    let broken = crate::kit::Change {
+        broken: true,
+        ..change("a", 2)
+    };
+    publish(
+        &topic,
+        [change("a", 1), broken, change("a", 3), change("b", 1)],
+    )
+    .await;
+    eventually("the key is dead", || async { dead(&database.pool).await }).await;
+    assert_eq!(effects_of(&database.pool, "b").await, [1]);
+    let parked = parked(&database.pool).await;
+    assert_eq!(
+        (parked.cause.as_str(), parked.reason.as_str()),
+        ("undecodable", "header ce_id is missing")
+    );
+
+    assert_eq!(
+        operator::discard(&database.pool, key(&topic, "a"))
+            .await
+            .unwrap(),
+        Some(1)
+    );
+    eventually("the key is free", || none_parked(&database.pool)).await;
+    assert_eq!(effects_of(&database.pool, "a").await, [1, 3]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_parks_its_key_until_the_missing_version_comes() {
+    let (database, topic) = (database().await, topic(1).await);
+    let mut config = config(&database);
+    config.retry_tiers = vec![Duration::from_millis(50); 10_000];
+    let running = start(config, &Recorder::of(&topic));
+    publish(&topic, [change("a", 1), change("a", 3)]).await;
+    eventually("the key is parked", || async {
+        !none_parked(&database.pool).await
+    })
+    .await;
+    let parked = parked(&database.pool).await;
+    assert_eq!(
+        (parked.cause.as_str(), parked.reason.as_str()),
+        ("gap", "version 3 follows version 1")
+    );
+    publish(&topic, [change("a", 2)]).await;
+    eventually("the key is free", || none_parked(&database.pool)).await;
+    assert_eq!(effects_of(&database.pool, "a").await, [1, 2, 3]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_can_accept_that_versions_are_lost() {
+    let (database, topic) = (database().await, topic(1).await);
+    let running = start(config(&database), &Recorder::of(&topic));
+    publish(&topic, [1, 4, 5].map(|version| change("a", version))).await;
+    eventually("the key is dead", || async { dead(&database.pool).await }).await;
+    assert!(
+        operator::retry(&database.pool, key(&topic, "a"), Gap::Accept)
+            .await
+            .unwrap()
+    );
+    eventually("the key is free", || none_parked(&database.pool)).await;
+    assert_eq!(effects_of(&database.pool, "a").await, [1, 4, 5]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_last_tier_a_key_is_dead_and_its_event_is_a_dead_letter_once() {
+    let (database, topic) = (database().await, topic(1).await);
+    let recorder = Recorder::refusing(&topic, [("a", 1)]);
+    let running = start(config(&database), &recorder);
+    publish(&topic, [1, 2].map(|version| change("a", version))).await;
+    eventually("the key is dead", || async { dead(&database.pool).await }).await;
+    assert_eq!(parked(&database.pool).await.attempts, 2);
+
+    assert!(
+        operator::retry(&database.pool, key(&topic, "a"), Gap::Refuse)
+            .await
+            .unwrap()
+    );
+    eventually("the key is dead again", || async {
+        dead(&database.pool).await
+    })
+    .await;
+    let letters: Vec<(String, i64, String)> =
+        sqlx::query_as("select subscriber, \"offset\", reason from dead_letters")
+            .fetch_all(&database.pool)
+            .await
+            .unwrap();
+    assert_eq!(letters, [(NAME.to_owned(), 0, "a 1 is refused".to_owned())]);
+
+    assert_eq!(
+        operator::discard(&database.pool, key(&topic, "a"))
+            .await
+            .unwrap(),
+        Some(0)
+    );
+    eventually("the key is free", || none_parked(&database.pool)).await;
+    assert_eq!(effects_of(&database.pool, "a").await, [2]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discarded_version_does_not_come_back() {
+    let (database, topic) = (database().await, topic(1).await);
+    let recorder = Recorder::refusing(&topic, [("a", 2)]);
+    let running = start(config(&database), &recorder);
+    publish(&topic, [1, 2].map(|version| change("a", version))).await;
+    eventually("the key is dead", || async { dead(&database.pool).await }).await;
+    operator::discard(&database.pool, key(&topic, "a"))
+        .await
+        .unwrap();
+    recorder.relent();
+    publish(&topic, [2, 3].map(|version| change("a", version))).await;
+    eventually("it goes on", || async {
+        effects_of(&database.pool, "a").await.contains(&3)
+    })
+    .await;
+    assert_eq!(effects_of(&database.pool, "a").await, [1, 3]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_who_names_a_key_that_is_not_parked_changes_nothing() {
+    let database = database().await;
+    assert!(
+        !operator::retry(&database.pool, key("t", "a"), Gap::Accept)
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        operator::discard(&database.pool, key("t", "a"))
+            .await
+            .unwrap(),
+        None
+    );
+    assert!(
+        !operator::reset(&database.pool, NAME, "t", 0, Some(5))
+            .await
+            .unwrap()
+    );
+    assert!(none_parked(&database.pool).await);
+}
+
+fn key<'a>(topic: &'a str, key: &'a str) -> KeyOf<'a> {
+    KeyOf {
+        subscriber: NAME,
+        topic,
+        key,
+    }
+}
+
+async fn parked(pool: &PgPool) -> ParkedKey {
+    operator::parked(pool, None, 1)
+        .await
+        .unwrap()
+        .pop()
+        .expect("a parked key")
+}
+
+async fn none_parked(pool: &PgPool) -> bool {
+    operator::parked(pool, None, 1).await.unwrap().is_empty()
+}
+
+async fn dead(pool: &PgPool) -> bool {
+    operator::parked(pool, None, 1)
+        .await
+        .unwrap()
+        .first()
+        .is_some_and(|parked| parked.dead)
+}

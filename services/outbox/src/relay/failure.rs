@@ -1,0 +1,90 @@
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+use tokio::time::timeout;
+
+/// Why a session of the relay ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("PostgreSQL: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("PostgreSQL did not answer in time")]
+    Unresponsive,
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    #[error("Kafka acknowledged nothing for {} s", super::publisher::STALLED_AFTER.as_secs())]
+    Stalled,
+    #[error("topic {topic} has {found} partitions and should have {expected}")]
+    Partitions {
+        topic: String,
+        expected: i32,
+        found: usize,
+    },
+    #[error("another relay took the lease over")]
+    LeaseLost,
+    /// The cursor speaks of transaction ids that this database has not, or not any more.
+    #[error(
+        "this database was restored ({found}; the cursor is of {expected}): run the command `outbox rebase`"
+    )]
+    Rewound { expected: String, found: String },
+    #[error("told to stop")]
+    Stopped,
+    #[error("ended by a failpoint")]
+    Killed,
+}
+
+impl Failure {
+    /// Label of the metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Failure::Database(_) | Failure::Unresponsive => "database",
+            Failure::Kafka(_) | Failure::Stalled => "kafka",
+            Failure::Partitions { .. } => "partitions",
+            Failure::LeaseLost => "lease",
+            Failure::Rewound { .. } => "rewound",
+            Failure::Stopped | Failure::Killed => "stopped",
+        }
+    }
+
+    /// Whether only an operator can end it.
+    pub(crate) fn needs_operator(&self) -> bool {
+        matches!(self, Failure::Partitions { .. } | Failure::Rewound { .. })
+    }
+}
+
+/// What PostgreSQL answers, if it does: a connection can be lost without a word.
+pub(crate) async fn answered<T, E: Into<Failure>>(
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    match timeout(ANSWER_WITHIN, answer).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(Failure::Unresponsive),
+    }
+}
+
+/// Less than a lease lasts, and more than the `statement_timeout` of the relay's connection.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+
+/// Says what went wrong once for as long as it stays the same.
+#[derive(Default)]
+pub(crate) struct Report {
+    said: Option<&'static str>,
+}
+
+impl Report {
+    pub(crate) fn failed(&mut self, failure: &Failure) {
+        if self.said.replace(failure.kind()) == Some(failure.kind()) {
+            tracing::debug!(error = %failure, "the relay still cannot publish");
+        } else if failure.needs_operator() {
+            tracing::error!(error = %failure, "the relay does not publish until an operator acts");
+        } else {
+            tracing::warn!(error = %failure, "the relay cannot publish and tries again");
+        }
+    }
+
+    pub(crate) fn recovered(&mut self) {
+        if self.said.take().is_some() {
+            tracing::info!("the relay publishes again");
+        }
+    }
+}

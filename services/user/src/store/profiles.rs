@@ -1,0 +1,129 @@
+//! Table `profiles`.
+
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProfileRow {
+    pub(crate) id: Uuid,
+    pub(crate) display_name: String,
+    pub(crate) bio: String,
+    pub(crate) avatar_uri: String,
+    pub(crate) locale: String,
+    pub(crate) time_zone: String,
+    pub(crate) version: i64,
+    pub(crate) create_time: OffsetDateTime,
+    pub(crate) update_time: OffsetDateTime,
+}
+
+/// What a new profile starts with.
+#[derive(Debug, Clone)]
+pub(crate) struct NewProfile {
+    pub(crate) id: Uuid,
+    pub(crate) display_name: String,
+    pub(crate) locale: String,
+}
+
+pub(crate) async fn read(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<ProfileRow>> {
+    sqlx::query_as!(
+        ProfileRow,
+        "select id, display_name, bio, avatar_uri, locale, time_zone, version, create_time, update_time
+         from profiles
+         where id = $1",
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// As [`read`], and keeps every other writer of this person away until the transaction ends.
+pub(crate) async fn lock(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<ProfileRow>> {
+    sqlx::query_as!(
+        ProfileRow,
+        "select id, display_name, bio, avatar_uri, locale, time_zone, version, create_time, update_time
+         from profiles
+         where id = $1
+         for update",
+        id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Those of `ids` that have no profile.
+pub(crate) async fn missing(db: impl PgExecutor<'_>, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"select distinct wanted.id as "id!"
+           from unnest($1::uuid[]) as wanted (id)
+           where not exists (select from profiles where profiles.id = wanted.id)"#,
+        ids,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Makes the profiles that do not exist yet. In the order of ids, so that two batches with the same ids cannot wait for each
+/// other.
+pub(crate) async fn make(db: impl PgExecutor<'_>, profiles: &[NewProfile]) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = profiles.iter().map(|profile| profile.id).collect();
+    let display_names: Vec<String> = profiles
+        .iter()
+        .map(|profile| profile.display_name.clone())
+        .collect();
+    let locales: Vec<String> = profiles
+        .iter()
+        .map(|profile| profile.locale.clone())
+        .collect();
+    sqlx::query!(
+        "insert into profiles (id, display_name, locale)
+         select id, display_name, locale
+         from unnest($1::uuid[], $2::text[], $3::text[]) as new (id, display_name, locale)
+         order by id
+         on conflict (id) do nothing",
+        &ids,
+        &display_names,
+        &locales,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What an update drew from the row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Updated {
+    pub(crate) version: i64,
+    pub(crate) event_version: i64,
+    pub(crate) update_time: OffsetDateTime,
+}
+
+/// Writes the texts of `row`, which the transaction has locked.
+pub(crate) async fn update(db: impl PgExecutor<'_>, row: &ProfileRow) -> sqlx::Result<Updated> {
+    sqlx::query_as!(
+        Updated,
+        "update profiles
+         set display_name = $2, bio = $3, avatar_uri = $4, locale = $5, time_zone = $6,
+             version = version + 1, event_version = event_version + 1, update_time = clock_timestamp()
+         where id = $1
+         returning version, event_version, update_time",
+        row.id,
+        row.display_name,
+        row.bio,
+        row.avatar_uri,
+        row.locale,
+        row.time_zone,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Draws the version of the next event about this person.
+pub(crate) async fn next_event_version(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        "update profiles set event_version = event_version + 1 where id = $1 returning event_version",
+        id,
+    )
+    .fetch_one(db)
+    .await
+}

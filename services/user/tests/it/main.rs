@@ -1,0 +1,13 @@
+//! Every call of the service, against a real PostgreSQL.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod service;
+
+mod get_preferences;
+mod get_profile;
+mod list_activities;
+mod provision_users;
+mod record_activities;
+mod update_preferences;
+mod update_profile;

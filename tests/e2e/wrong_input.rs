@@ -1,0 +1,313 @@
+//! What goes wrong is answered by a problem document that says what and why.
+
+use reqwest::Method;
+use serde_json::json;
+use tests::stack::shared;
+
+#[tokio::test]
+async fn a_body_that_is_not_json_is_named_as_such() {
+    let client = shared().await.client();
+    let answer = client
+        .send(
+            Method::POST,
+            "/v1/sessions:login",
+            Some("{\"email\": ".into()),
+        )
+        .await
+        .unwrap();
+    answer.problem(400, "MALFORMED_JSON");
+}
+
+#[tokio::test]
+async fn an_unknown_field_is_named() {
+    let answer = shared()
+        .await
+        .client()
+        .post(
+            "/v1/accounts:register",
+            json!({"email": "a@example.com", "nickname": "a"}),
+        )
+        .await;
+    answer.problem(400, "UNKNOWN_FIELD");
+    assert_eq!(
+        answer.body["errors"][0]["field"], "nickname",
+        "{}",
+        answer.text
+    );
+}
+
+#[tokio::test]
+async fn a_field_of_the_wrong_type_is_named() {
+    let answer = shared()
+        .await
+        .client()
+        .post("/v1/accounts:register", json!({"email": 7}))
+        .await;
+    answer.problem(400, "INVALID_FIELD");
+    assert_eq!(
+        answer.body["errors"][0]["field"], "email",
+        "{}",
+        answer.text
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_query_parameter_is_named() {
+    let person = shared().await.sign_up().await;
+    let answer = person
+        .client
+        .get("/v1/users/me/activities?pagesize=3")
+        .await;
+    answer.problem(400, "UNKNOWN_FIELD");
+    assert_eq!(
+        answer.body["errors"][0]["field"], "pagesize",
+        "{}",
+        answer.text
+    );
+}
+
+#[tokio::test]
+async fn a_bad_address_is_an_invalid_field() {
+    for email in [
+        "",
+        "nobody",
+        "a@",
+        "@example.com",
+        "a b@example.com",
+        &format!("{}@example.com", "a".repeat(300)),
+    ] {
+        let answer = shared()
+            .await
+            .client()
+            .post("/v1/accounts:register", json!({"email": email}))
+            .await;
+        answer.problem(400, "INVALID_FIELD");
+        assert_eq!(
+            answer.body["errors"][0]["field"], "email",
+            "{}",
+            answer.text
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_weak_password_comes_back_with_advice() {
+    let stack = shared().await;
+    let client = stack.client();
+    let email = stack.address();
+    client
+        .post("/v1/accounts:register", json!({"email": email}))
+        .await
+        .ok();
+    let mail = stack.smtp.mail_to(&email).await;
+    for password in ["short", "password1", &"a".repeat(257)] {
+        let answer = client
+            .post(
+                "/v1/accounts:completeRegistration",
+                json!({"token": mail.token(), "password": password}),
+            )
+            .await;
+        answer.problem(400, "WEAK_PASSWORD");
+        assert_eq!(
+            answer.body["errors"][0]["field"], "password",
+            "{}",
+            answer.text
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_mail_token_works_once_and_a_forged_one_never() {
+    let stack = shared().await;
+    let client = stack.client();
+    let email = stack.address();
+    client
+        .post("/v1/accounts:register", json!({"email": email}))
+        .await
+        .ok();
+    let mail = stack.smtp.mail_to(&email).await;
+    let body = json!({"token": mail.token(), "password": "a long enough secret 17"});
+    client
+        .post("/v1/accounts:completeRegistration", body.clone())
+        .await
+        .ok();
+    client
+        .post("/v1/accounts:completeRegistration", body)
+        .await
+        .problem(400, "MAIL_TOKEN_USED");
+    let forged = json!({"token": format!("{}x", mail.token().unwrap()), "password": "a long enough secret 17"});
+    client
+        .post("/v1/accounts:completeRegistration", forged)
+        .await
+        .problem(400, "MAIL_TOKEN_INVALID");
+}
+
+#[tokio::test]
+async fn wrong_credentials_read_the_same_whether_or_not_the_address_is_known() {
+    let stack = shared().await;
+    let person = stack.sign_up().await;
+    let client = stack.client();
+    let known = client
+        .post(
+            "/v1/sessions:login",
+            json!({"email": person.email, "password": "not the password"}),
+        )
+        .await;
+    let unknown = client
+        .post(
+            "/v1/sessions:login",
+            json!({"email": stack.address(), "password": "not the password"}),
+        )
+        .await;
+    known.problem(401, "INVALID_CREDENTIALS");
+    unknown.problem(401, "INVALID_CREDENTIALS");
+    assert_eq!(known.body["detail"], unknown.body["detail"]);
+}
+
+#[tokio::test]
+async fn a_page_token_of_another_list_is_refused() {
+    let person = shared().await.sign_up().await;
+    for token in ["nonsense", "AAAA"] {
+        let answer = person
+            .client
+            .get(&format!("/v1/users/me/activities?pageToken={token}"))
+            .await;
+        answer.problem(400, "INVALID_PAGE_TOKEN");
+    }
+}
+
+#[tokio::test]
+async fn a_stale_etag_changes_nothing() {
+    let person = shared().await.sign_up().await;
+    let profile = person.client.get("/v1/users/me").await.ok();
+    let changed = person
+        .client
+        .patch(
+            "/v1/users/me",
+            json!({"bio": "first", "etag": profile["etag"]}),
+        )
+        .await
+        .ok();
+    let stale = person
+        .client
+        .patch(
+            "/v1/users/me",
+            json!({"bio": "second", "etag": profile["etag"]}),
+        )
+        .await;
+    stale.problem(409, "ETAG_MISMATCH");
+    assert_eq!(
+        person.client.get("/v1/users/me").await.ok()["bio"],
+        changed["bio"]
+    );
+}
+
+#[tokio::test]
+async fn a_body_over_the_bound_is_refused() {
+    let answer = shared()
+        .await
+        .client()
+        .post(
+            "/v1/accounts:register",
+            json!({"email": "a".repeat(100_000)}),
+        )
+        .await;
+    answer.problem(413, "BODY_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn an_unknown_route_and_a_wrong_method_are_told_apart() {
+    let client = shared().await.client();
+    client
+        .get("/v1/nothing")
+        .await
+        .problem(404, "ROUTE_NOT_FOUND");
+    let answer = client.get("/v1/sessions:login").await;
+    answer.problem(405, "METHOD_NOT_ALLOWED");
+    assert_eq!(answer.header("allow"), "POST");
+}
+
+#[tokio::test]
+async fn no_token_and_a_bad_token_are_refused_with_a_challenge() {
+    let client = shared().await.client();
+    let missing = client.get("/v1/users/me").await;
+    missing.problem(401, "TOKEN_MISSING");
+    assert!(
+        missing.header("www-authenticate").starts_with("Bearer"),
+        "{:?}",
+        missing.headers
+    );
+    let forged = client.with_token("e30.e30.e30").get("/v1/users/me").await;
+    forged.problem(401, "TOKEN_INVALID");
+    assert!(
+        forged.header("www-authenticate").contains("invalid_token"),
+        "{:?}",
+        forged.headers
+    );
+}
+
+#[tokio::test]
+async fn another_persons_resources_do_not_exist() {
+    let stack = shared().await;
+    let (owner, stranger) = (stack.sign_up().await, stack.sign_up().await);
+    let id = &owner.account;
+    for path in [
+        "/v1/accounts/ID",
+        "/v1/accounts/ID/sessions",
+        "/v1/users/ID",
+        "/v1/users/ID/preferences",
+        "/v1/users/ID/activities",
+    ] {
+        let path = path.replace("ID", id);
+        owner.client.get(&path).await.ok();
+        stranger
+            .client
+            .get(&path)
+            .await
+            .problem(404, "RESOURCE_NOT_FOUND");
+    }
+    for path in ["/v1/users/ID", "/v1/users/ID/preferences"] {
+        stranger
+            .client
+            .patch(&path.replace("ID", id), json!({}))
+            .await
+            .problem(404, "RESOURCE_NOT_FOUND");
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_needs_the_role_admin() {
+    let person = shared().await.sign_up().await;
+    person
+        .client
+        .get("/v1/admin/auditRecords")
+        .await
+        .problem(403, "ROLE_REQUIRED");
+}
+
+#[tokio::test]
+async fn over_the_limit_the_answer_says_when_to_come_back() {
+    let client = shared().await.client();
+    let mut refused = None;
+    for _ in 0..12 {
+        let answer = client
+            .post(
+                "/v1/sessions:login",
+                json!({"email": "nobody@example.com", "password": "whatever it is"}),
+            )
+            .await;
+        if answer.status == 429 {
+            refused = Some(answer);
+        }
+    }
+    let refused = refused.expect("twelve sign-ins in a row from one address are too many");
+    refused.problem(429, "RATE_LIMITED");
+    assert!(
+        refused
+            .header("retry-after")
+            .parse::<u64>()
+            .is_ok_and(|seconds| seconds > 0),
+        "{:?}",
+        refused.headers
+    );
+}

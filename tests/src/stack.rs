@@ -1,0 +1,181 @@
+//! The whole system for tests: the built programs on free ports, in a folder of their own.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use launcher::{Stack, StackOptions};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::rest::Client;
+use crate::smtp::Smtp;
+
+/// A running system and the mail server that it sends to.
+pub struct TestStack {
+    pub stack: Stack,
+    pub smtp: Smtp,
+}
+
+/// Somebody who has registered and is signed in.
+pub struct Person {
+    /// Sends the person's access token.
+    pub client: Client,
+    pub email: String,
+    pub password: &'static str,
+    /// Account id.
+    pub account: String,
+    pub tokens: Value,
+}
+
+/// The system that all tests of this process share.
+pub async fn shared() -> &'static TestStack {
+    static SHARED: OnceCell<TestStack> = OnceCell::const_new();
+    SHARED
+        .get_or_init(|| async {
+            tokio::task::spawn_blocking(|| TestStack::start("shared", |_| {}))
+                .await
+                .expect("a stack")
+        })
+        .await
+}
+
+/// The repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ is in the repository")
+        .to_owned()
+}
+
+/// The built programs.
+pub fn bin_dir() -> PathBuf {
+    std::env::var_os("TEST_BIN_DIR")
+        .map(PathBuf::from)
+        .expect("TEST_BIN_DIR is not set: run these tests by `./dev test [FILTER]`")
+}
+
+impl TestStack {
+    /// Starts a system of its own in `.dev/test/NAME-PID`. `change` may change what it is started with.
+    pub fn start(name: &str, change: impl FnOnce(&mut StackOptions)) -> Self {
+        let smtp = Smtp::start();
+        let dev = root()
+            .join(".dev/test")
+            .join(format!("{name}-{}", std::process::id()));
+        let mut options = StackOptions::for_test(root(), dev, bin_dir());
+        options.overrides = BTreeMap::from([(
+            "event-consumer".to_owned(),
+            BTreeMap::from([("GRIMOIRE_SMTP_URL".to_owned(), smtp.url())]),
+        )]);
+        change(&mut options);
+        let stack = Stack::start(options)
+            .unwrap_or_else(|error| panic!("the stack does not start: {error:#}"));
+        Self { stack, smtp }
+    }
+
+    /// `http://127.0.0.1:PORT` of the gateway.
+    pub fn gateway(&self) -> String {
+        format!(
+            "http://{}",
+            self.stack.address("gateway").expect("the gateway serves")
+        )
+    }
+
+    /// A client with an address of its own.
+    pub fn client(&self) -> Client {
+        Client::new(&self.gateway())
+    }
+
+    /// An e-mail address that nobody has used.
+    pub fn address(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        format!(
+            "person-{}-{}@example.com",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        )
+    }
+
+    /// Registers somebody new, by mail, and signs in.
+    pub async fn sign_up(&self) -> Person {
+        let (client, email, password) = (self.client(), self.address(), "a long enough secret 17");
+        client
+            .post("/v1/accounts:register", json!({"email": email}))
+            .await
+            .ok();
+        let mail = self.smtp.mail_to(&email).await;
+        let body = json!({"token": mail.token().expect("a registration mail has a token"), "password": password});
+        let made = client
+            .post("/v1/accounts:completeRegistration", body)
+            .await
+            .ok();
+        let tokens = made["tokens"].clone();
+        Person {
+            client: client.with_token(text(&tokens["accessToken"])),
+            email,
+            password,
+            account: text(&made["account"]["id"]).to_owned(),
+            tokens,
+        }
+    }
+
+    /// Somebody new with the role `admin`.
+    pub async fn admin(&self) -> Person {
+        let person = self.sign_up().await;
+        self.auth(&["grant-role", &person.email, "admin"]).await;
+        let login = json!({"email": person.email, "password": person.password});
+        let tokens = person.client.post("/v1/sessions:login", login).await.ok()["tokens"].clone();
+        Person {
+            client: person.client.with_token(text(&tokens["accessToken"])),
+            tokens,
+            ..person
+        }
+    }
+
+    /// Runs a command of the program `auth`.
+    pub async fn auth(&self, arguments: &[&str]) {
+        let environment = self
+            .stack
+            .instance()
+            .environment_of("auth")
+            .expect("auth has an environment");
+        let output = tokio::process::Command::new(bin_dir().join("auth"))
+            .args(arguments)
+            .env_clear()
+            .envs(environment)
+            .output()
+            .await
+            .expect("auth runs");
+        assert!(
+            output.status.success(),
+            "auth {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+/// Asks again and again until there is an answer; panics after 30 s, naming `what`.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "30 s were not enough for {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("{value} is no text"))
+}

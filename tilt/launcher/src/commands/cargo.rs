@@ -1,0 +1,79 @@
+//! Builds by cargo.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// cargo, in the repository.
+pub(crate) fn command(root: &Path) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(program);
+    command.current_dir(root);
+    command
+}
+
+/// Builds binaries and copies them to `folder`: a build that runs meanwhile does not touch what runs.
+pub(crate) fn build(root: &Path, release: bool, names: &[String], folder: &Path) -> Result<()> {
+    if names.is_empty() {
+        return Ok(()); // without --bin cargo would build everything
+    }
+    let mut cargo = command(root);
+    // The whole workspace is named so that shared crates are built with the same features each time.
+    cargo.args([
+        "build",
+        "--workspace",
+        "--message-format=json-render-diagnostics",
+    ]);
+    cargo.args(release.then_some("--release"));
+    for name in names {
+        cargo.args(["--bin", name.as_str()]);
+    }
+    let mut child = cargo
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
+    let stdout = child.stdout.take().context("cargo has no output")?;
+    let mut built = BTreeMap::new();
+    for line in BufReader::new(stdout).lines() {
+        let message: serde_json::Value = serde_json::from_str(&line?)?;
+        if let (Some(name), Some(path)) = (
+            message["target"]["name"].as_str(),
+            message["executable"].as_str(),
+        ) {
+            built.insert(name.to_owned(), PathBuf::from(path));
+        }
+    }
+    ensure!(child.wait()?.success(), "the build failed");
+    fs::create_dir_all(folder)?;
+    for name in names {
+        let Some(path) = built.get(name) else {
+            bail!("cargo built no `{name}`")
+        };
+        copy(path, &folder.join(name))
+            .with_context(|| format!("cannot copy {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Replaces a program that may be running, unless it is the same already.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let (source, modified) = (fs::metadata(from)?, fs::metadata(from)?.modified()?);
+    if fs::metadata(to).is_ok_and(|had| {
+        had.len() == source.len() && had.modified().is_ok_and(|time| time == modified)
+    }) {
+        return Ok(());
+    }
+    let new = to.with_extension("new");
+    fs::copy(from, &new)?;
+    File::options()
+        .write(true)
+        .open(&new)?
+        .set_modified(modified)?;
+    fs::rename(&new, to)?;
+    Ok(())
+}

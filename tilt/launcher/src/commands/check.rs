@@ -1,0 +1,153 @@
+//! What CI runs. Each stage is timed; the first that fails ends it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use launcher::topology::Topology;
+use launcher::{Notice, Stack, StackOptions};
+
+use super::{cargo, place};
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Only tests whose names contain this
+    filter: Option<String>,
+    /// The long ones too: tests marked as ignored, and 10,000 random schedules where 300 do otherwise
+    #[arg(long)]
+    full: bool,
+}
+
+impl Test {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let root = place::root()?;
+        let mut stages = Stages::default();
+        let result = self.stages(&root, &mut stages);
+        stages.print();
+        result.map(|()| ExitCode::SUCCESS)
+    }
+
+    fn stages(&self, root: &Path, stages: &mut Stages) -> Result<()> {
+        if self.filter.is_none() {
+            fast(root, stages)?;
+        }
+        let folder = root.join(".dev/test");
+        let bin = folder.join("bin");
+        let names: Vec<String> = Topology::read(root)?
+            .services()
+            .map(|(name, _)| name.clone())
+            .collect();
+        stages.run("build", || {
+            cargo::build(root, false, &names, &bin)?;
+            run(cargo::command(root).args(["test", "--workspace", "--no-run"]))
+        })?;
+        let stack = stages.run("engines", || {
+            let mut options = StackOptions::for_test(root, &folder, &bin);
+            options.only = vec!["postgres".into(), "kafka".into()];
+            options.report = Arc::new(|notice: Notice| eprintln!("{notice}"));
+            Stack::start(options)
+        })?;
+        stages.run("tests", || self.tests(root, &bin, &stack))?;
+        stack.stop()
+    }
+
+    fn tests(&self, root: &Path, bin: &Path, stack: &Stack) -> Result<()> {
+        let mut test = cargo::command(root);
+        test.args(["test", "--workspace", "--no-fail-fast"])
+            .args(&self.filter);
+        if self.full {
+            test.args(["--", "--include-ignored"])
+                .env("OUTBOX_SCHEDULES", "10000");
+        }
+        test.env("TEST_POSTGRES_URL", stack.instance().superuser_url()?);
+        test.env(
+            "TEST_KAFKA_BOOTSTRAP_SERVERS",
+            stack.instance().bootstrap()?,
+        );
+        test.env("TEST_BIN_DIR", bin);
+        run(&mut test)
+    }
+}
+
+pub(crate) fn check() -> Result<ExitCode> {
+    let mut stages = Stages::default();
+    let result = fast(&place::root()?, &mut stages);
+    stages.print();
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// What needs no engine. That clippy compiles shows that .sqlx fits the statements, too.
+fn fast(root: &Path, stages: &mut Stages) -> Result<()> {
+    stages.run("format", || {
+        run(cargo::command(root).args(["fmt", "--all", "--check"])).context("run cargo fmt")
+    })?;
+    stages.run("clippy", || {
+        let clippy = run(cargo::command(root).args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]));
+        clippy.context("where a statement lacks its description, run ./dev prepare")
+    })?;
+    if installed("cargo-deny") {
+        stages.run("deny", || run(cargo::command(root).args(["deny", "check"])))?;
+    } else {
+        eprintln!(
+            "cargo-deny is not installed: licences and advisories were not checked (cargo install --locked cargo-deny)"
+        );
+    }
+    Ok(())
+}
+
+fn installed(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder: PathBuf| folder.join(program).is_file())
+    })
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let arguments: Vec<String> = command
+        .get_args()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    if !status.success() {
+        bail!("cargo {} failed", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// How long each stage took.
+#[derive(Default)]
+struct Stages(Vec<(&'static str, Duration, bool)>);
+
+impl Stages {
+    fn run<T>(&mut self, name: &'static str, stage: impl FnOnce() -> Result<T>) -> Result<T> {
+        eprintln!("== {name}");
+        let began = Instant::now();
+        let result = stage();
+        self.0.push((name, began.elapsed(), result.is_ok()));
+        result.with_context(|| name)
+    }
+
+    fn print(&self) {
+        println!("\nstage         time");
+        for (name, time, passed) in &self.0 {
+            println!(
+                "{name:<8}{:>8.1} s  {}",
+                time.as_secs_f32(),
+                if *passed { "" } else { "FAILED" }
+            );
+        }
+        let total: Duration = self.0.iter().map(|(_, time, _)| *time).sum();
+        println!("{:<8}{:>8.1} s", "all", total.as_secs_f32());
+    }
+}

@@ -1,0 +1,116 @@
+//! The command line: one file for each group of commands.
+
+mod accounts;
+mod bench;
+mod cargo;
+mod check;
+mod control;
+mod database;
+mod logs;
+mod mail;
+mod place;
+mod prepare;
+mod rest;
+mod seed;
+mod up;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Grimoire on this machine: builds it, runs it with a private PostgreSQL and Apache Kafka, and tests it.
+///
+/// State lives in .dev. Ports are moved by variables such as GATEWAY_PORT, AUTH_ADMIN_PORT, POSTGRES_PORT and KAFKA_PORT.
+/// KAFKA_BOOTSTRAP_SERVERS, and AUTH_DATABASE_URL, USER_DATABASE_URL and EVENTS_DATABASE_URL together, name engines of yours
+/// in place of the private ones. Other variables that tilt/stack.yaml lists as settings reach the services.
+#[derive(Debug, Parser)]
+#[command(name = "./dev", bin_name = "./dev", max_term_width = 120)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build and start the system; Ctrl-C drains and stops it
+    ///
+    /// Shows progress, then a table of what runs and lines to try. A process that dies before it was ready brings everything
+    /// down; one that dies later is started again, with growing pauses, until it dies five times in a row within 10 seconds each.
+    /// A second Ctrl-C ends everything at once.
+    Up(up::Up),
+    /// Prepare and become one process of tilt/stack.yaml, an engine included
+    ///
+    /// `run setup` makes databases, roles, migrations and development secrets, and ends.
+    Run(up::Run),
+    /// Send a signal to a process of the running system, to see what a fault does
+    Kill(control::Kill),
+    /// Build one service again and restart it in the running system, or restart an engine
+    Restart(control::Restart),
+    /// Show what runs, since when, how often it was restarted, and its memory
+    Status,
+    /// Show what the processes wrote
+    Logs(logs::Logs),
+    /// Stop the running system; ends what a launcher that died left behind, too
+    Stop,
+    /// Forget all data, keys, mail and logs (asks first)
+    Reset(control::Reset),
+    /// Run every check that CI runs: format, clippy, cargo-deny where present, unit, integration and end-to-end tests
+    ///
+    /// Starts a PostgreSQL and a Kafka of its own, so it runs beside `./dev up`. With a filter, only the tests whose names
+    /// contain it, and no other check.
+    Test(check::Test),
+    /// Run the fast part of `test`: format, clippy, and whether prepared files fit the code
+    Check,
+    /// Regenerate the checked descriptions of SQL statements (.sqlx)
+    Prepare,
+    /// Open a shell in a database: auth, user or events
+    Psql(database::Psql),
+    /// Make an account that is ready to sign in
+    User(accounts::User),
+    /// Make an account an admin
+    Admin(accounts::Admin),
+    /// Print a fresh access token of an account that `./dev user` made
+    Token(accounts::Token),
+    /// Show the newest mail, waiting up to 10 seconds for one
+    Mail(mail::Mail),
+    /// Make accounts with plausible profiles
+    Seed(seed::Seed),
+    /// Run a benchmark and print its figures
+    Bench(bench::Bench),
+}
+
+/// Runs a command; the code is that of a program it ran.
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    match arguments.command {
+        Command::Up(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Kill(command) => command.run(),
+        Command::Restart(command) => command.run(),
+        Command::Status => control::status(),
+        Command::Logs(command) => command.run(),
+        Command::Stop => control::stop(),
+        Command::Reset(command) => command.run(),
+        Command::Test(command) => command.run(),
+        Command::Check => check::check(),
+        Command::Prepare => prepare::run(),
+        Command::Psql(command) => command.run(),
+        Command::User(command) => command.run(),
+        Command::Admin(command) => command.run(),
+        Command::Token(command) => command.run(),
+        Command::Mail(command) => command.run(),
+        Command::Seed(command) => command.run(),
+        Command::Bench(command) => command.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,27 @@
+//! Runs the system of `tilt/stack.yaml` on one machine: a private PostgreSQL and Apache Kafka, and the services. `./dev` is its
+//! command line; tests start instances of their own by [`Stack`].
+
+mod event;
+pub mod instance;
+mod kafka;
+pub mod keys;
+pub mod layout;
+mod output;
+mod ports;
+pub mod postgres;
+pub mod process;
+pub mod program;
+pub mod readiness;
+pub mod records;
+mod restarts;
+mod setup;
+mod stack;
+mod supervised;
+mod supervisor;
+mod template;
+pub mod topology;
+mod waiting;
+
+pub use nix::sys::signal::Signal;
+pub use ports::Ports;
+pub use stack::{Notice, Stack, StackOptions, Stopper};

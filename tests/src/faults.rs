@@ -284,7 +284,7 @@ async fn observe(system: &TestStack) -> Observed {
         ),
         (
             "auth",
-            "select 'grimoire.auth.notice.v1', encode(address_hmac, 'hex'), event_version from address_state where event_version > 0",
+            "select 'grimoire.auth.notice.v1', rtrim(translate(encode(address_hmac, 'base64'), '+/', '-_'), '='), event_version from address_state where event_version > 0",
         ),
         (
             "user",

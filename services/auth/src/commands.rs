@@ -31,8 +31,8 @@ pub enum CommandError {
     /// The password cannot be read.
     #[error("the password cannot be read from standard input: {0}")]
     Input(#[from] std::io::Error),
-    /// The password is easily guessed.
-    #[error("the password is too easily guessed: {0}")]
+    /// The password is too short, too long or easily guessed.
+    #[error("the password is too weak: {0}")]
     WeakPassword(String),
     /// Hashing failed.
     #[error("{0}")]

@@ -115,7 +115,7 @@ impl From<Error> for Status {
             ),
             Error::Password(PasswordError::Weak(advice)) => Failure::new(
                 Reason::WeakPassword,
-                "the password is too easily guessed",
+                "the password is too weak",
             )
             .violation("password", Reason::WeakPassword.name(), advice),
             Error::Password(PasswordError::Busy(_)) => {

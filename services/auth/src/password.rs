@@ -39,15 +39,17 @@ impl Password {
     }
 
     /// A password to be set: 8 to 256 characters. Whether it is easily guessed is judged in the pool.
-    pub(crate) fn chosen(text: String) -> Result<Self, Violation> {
-        let password = Self::presented(text)?;
-        if password.chars() < MIN_CHARS {
-            return Err(Violation::new(
-                "password",
-                format!("has fewer than {MIN_CHARS} characters"),
-            ));
+    pub(crate) fn chosen(text: String) -> Result<Self, PasswordError> {
+        let text = Zeroizing::new(text);
+        match Self::normalised(&text) {
+            Some(password) if password.chars() < MIN_CHARS => Err(PasswordError::Weak(format!(
+                "It has fewer than {MIN_CHARS} characters."
+            ))),
+            Some(password) if password.chars() <= MAX_CHARS => Ok(password),
+            _ => Err(PasswordError::Weak(format!(
+                "It has more than {MAX_CHARS} characters."
+            ))),
         }
-        Ok(password)
     }
 
     fn normalised(text: &str) -> Option<Self> {
@@ -69,7 +71,7 @@ impl Password {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PasswordError {
     /// What is wrong with it, and what would be better.
-    #[error("the password is too easily guessed")]
+    #[error("the password is too weak: {0}")]
     Weak(String),
     #[error(transparent)]
     Busy(#[from] Busy),
@@ -225,7 +227,7 @@ mod tests {
     }
 
     fn chosen(text: &str) -> Password {
-        Password::chosen(text.to_owned()).unwrap_or_else(|violation| panic!("{violation:?}"))
+        Password::chosen(text.to_owned()).unwrap()
     }
 
     #[tokio::test]

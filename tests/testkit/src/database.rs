@@ -8,13 +8,13 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
-/// A PostgreSQL database of one test. Dropped with the value.
+/// A PostgreSQL database of one test. It goes with the server, which `./dev test` starts empty: to drop a database,
+/// PostgreSQL waits for every process of the server, and tests that end together would wait for each other.
 pub struct Database {
     /// Where it is, for code that connects by itself.
     pub url: String,
     /// Connections to it.
     pub pool: PgPool,
-    name: String,
 }
 
 /// A new database, cloned from a template that `migrate` has filled once in this process. `template` names the template.
@@ -45,32 +45,7 @@ where
     let pool = PgPoolOptions::new()
         .max_connections(16)
         .connect_lazy_with(options);
-    Database { url, pool, name }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let name = std::mem::take(&mut self.name);
-        // Drop runs inside a runtime that must not block; the thread has one of its own.
-        let dropped = std::thread::spawn(move || {
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap()
-                .block_on(async {
-                    let mut admin = PgConnection::connect(&crate::engine(SERVER)).await.unwrap();
-                    execute(
-                        &mut admin,
-                        format!("drop database if exists {name} with (force)"),
-                    )
-                    .await;
-                });
-        })
-        .join();
-        if !std::thread::panicking() {
-            dropped.unwrap();
-        }
-    }
+    Database { url, pool }
 }
 
 const SERVER: &str = "TEST_POSTGRES_URL";

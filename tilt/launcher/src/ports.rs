@@ -137,6 +137,11 @@ fn owner(port: u16) -> Option<String> {
             .collect();
         let processes = fs::read_dir("/proc").ok()?.flatten();
         for process in processes {
+            // "self" and the like name processes a second time.
+            let name = process.file_name();
+            let Some(id) = name.to_str().filter(|name| name.parse::<u32>().is_ok()) else {
+                continue;
+            };
             let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else {
                 continue;
             };
@@ -148,11 +153,7 @@ fn owner(port: u16) -> Option<String> {
                     .is_some_and(|target| sockets.contains(target))
             }) {
                 let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                return Some(format!(
-                    "{} (pid {})",
-                    name.trim(),
-                    process.file_name().to_string_lossy()
-                ));
+                return Some(format!("{} (pid {id})", name.trim()));
             }
         }
         None

@@ -45,12 +45,8 @@ pub(crate) fn program(instance: &Instance, name: &str, say: &dyn Fn(&str)) -> Re
         "log_line_prefix=%m [%p] %q%u@%d ",
         port.as_str(),
     ];
-    // Data of tests need not outlive the machine.
-    let careless = [
-        "fsync=off",
-        "full_page_writes=off",
-        "synchronous_commit=off",
-    ];
+    // Data of tests need not outlive the machine, though they outlive a process that is killed.
+    let careless = ["fsync=off", "full_page_writes=off"];
     for setting in settings
         .into_iter()
         .chain(careless.into_iter().filter(|_| !instance.durable))

@@ -77,7 +77,7 @@ async fn wrong_addresses_and_weak_passwords_are_refused() {
     assert!(
         refusal
             .to_string()
-            .starts_with("the password is too easily guessed: "),
+            .starts_with("the password is too weak: "),
         "{refusal}"
     );
 }

@@ -1,14 +1,16 @@
 //! What CI runs. Each stage is timed; the first that fails ends it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use launcher::layout::Layout;
 use launcher::topology::Topology;
-use launcher::{Notice, Stack, StackOptions};
+use launcher::{Notice, Stack, StackOptions, postgres, records};
 
 use super::{cargo, place};
 
@@ -45,6 +47,7 @@ impl Test {
             run(cargo::command(root).args(["test", "--workspace", "--no-run"]))
         })?;
         let stack = stages.run("engines", || {
+            forget_earlier(root, &folder)?;
             let mut options = StackOptions::for_test(root, &folder, &bin);
             options.only = vec!["postgres".into(), "kafka".into()];
             options.report = Arc::new(|notice: Notice| eprintln!("{notice}"));
@@ -70,6 +73,23 @@ impl Test {
         test.env("TEST_BIN_DIR", bin);
         run(&mut test)
     }
+}
+
+/// Tests begin with empty engines. Only the programs stay, which the build stage has just put there.
+fn forget_earlier(root: &Path, folder: &Path) -> Result<()> {
+    ensure!(
+        records::running(&Layout::at(root, folder)).is_none(),
+        "another ./dev test runs in this checkout"
+    );
+    postgres::forget(&Layout::at(root, folder))?;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() && !path.ends_with("bin") {
+            postgres::forget(&Layout::at(root, &path))?;
+            fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn check() -> Result<ExitCode> {

@@ -24,14 +24,12 @@ pub(crate) fn write(
     if !span.is_disabled() {
         span.record("http.response.status_code", status);
         span.record("http.route", route);
-        span.record(
-            "otel.name",
-            if route.is_empty() {
-                request.method.as_str()
-            } else {
-                route
-            },
-        );
+        let name = if route.is_empty() {
+            request.method.as_str()
+        } else {
+            route
+        };
+        telemetry::name_span(span, name);
     }
     let seen = status >= 500 || exchange.reason.is_some() || error.is_some();
     if !seen && !tracing::enabled!(tracing::Level::DEBUG) {

@@ -159,7 +159,6 @@ impl Gateway {
         }
         let span = tracing::info_span!(
             "request",
-            otel.name = tracing::field::Empty,
             otel.kind = "server",
             http.request.method = request.method.as_str(),
             http.route = tracing::field::Empty,

@@ -10,6 +10,7 @@ mod statements;
 mod traces;
 
 pub use prometheus;
+pub use traces::name_span;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::filter_fn;

@@ -3,13 +3,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanData, SpanExporter};
 use prometheus::IntCounter;
 use tokio::runtime::Runtime;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{TelemetryConfig, TelemetryError, metrics, names};
 
@@ -17,6 +19,15 @@ use crate::{TelemetryConfig, TelemetryError, metrics, names};
 const FLUSH: Duration = Duration::from_secs(5);
 /// How long one batch may take; a collector that is away must not fill the queue's thread for longer.
 const EXPORT: Duration = Duration::from_secs(5);
+
+/// Names `span` anew in its trace, also when it has begun; a field `otel.name` that is recorded then changes nothing.
+pub fn name_span(span: &Span, name: &str) {
+    let context = span.context();
+    let span = context.span();
+    if span.is_recording() {
+        span.update_name(name.to_owned());
+    }
+}
 
 /// Makes spans, and sends those that were sampled when there is a collector.
 pub(crate) struct Traces {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chassis::database::PoolConfig;
 use chassis::grpc::GrpcConfig;
 use chassis::process::{ProcessConfig, Secret, seconds};
+use outbox::KafkaConfig;
 
 use crate::hash_pool::Bounds;
 use crate::keys::{KeyRing, SecretKey};
@@ -97,25 +98,6 @@ pub struct ServeConfig {
     pub identity: IdentityConfig,
 }
 
-/// Where events go.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Events")]
-pub struct KafkaConfig {
-    /// Kafka brokers: host:port, separated by commas
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", value_name = "BROKERS")]
-    pub kafka_bootstrap_servers: String,
-
-    /// Partitions of topics; those of an existing topic must be as many
-    #[arg(long, env = "GRIMOIRE_TOPIC_PARTITIONS", default_value = "3", value_name = "NUMBER",
-          value_parser = clap::value_parser!(i32).range(1..=1000))]
-    pub topic_partitions: i32,
-
-    /// Copies of each partition of a new topic
-    #[arg(long, env = "GRIMOIRE_TOPIC_REPLICATION", default_value = "1", value_name = "NUMBER",
-          value_parser = clap::value_parser!(i32).range(1..=10))]
-    pub topic_replication: i32,
-}
-
 /// Keys, tokens and passwords.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Identity")]
@@ -141,7 +123,7 @@ pub struct IdentityConfig {
     #[arg(
         long,
         env = "GRIMOIRE_ISSUER",
-        default_value = "http://localhost:5000",
+        default_value = "http://127.0.0.1:5000",
         value_name = "URL"
     )]
     pub issuer: String,

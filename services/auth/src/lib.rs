@@ -27,13 +27,13 @@ use std::sync::Arc;
 
 use chassis::database::{self, DatabaseError};
 use chassis::grpc::Services;
-use chassis::process::Process;
+use chassis::process::{DevelopmentValue, Process};
 use grimoire_proto::auth::v1::account_service_server::AccountServiceServer;
 use grimoire_proto::auth::v1::directory_service_server::DirectoryServiceServer;
 use grimoire_proto::auth::v1::notification_service_server::NotificationServiceServer;
 use grimoire_proto::auth::v1::session_service_server::SessionServiceServer;
 use grimoire_proto::auth::v1::trust_service_server::TrustServiceServer;
-use outbox::{Relay, RelayConfig, Wake};
+use outbox::{Relay, Wake};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use telemetry::{metrics, names};
@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use commands::{CommandError, create_account, grant_role};
 pub use config::{
-    Command, CreateAccount, DatabaseConfig, GrantRole, IdentityConfig, KafkaConfig, OutboxCommand,
+    Command, CreateAccount, DatabaseConfig, GrantRole, IdentityConfig, OutboxCommand,
     PasswordConfig, ServeConfig,
 };
 pub use keys::{KeyError, KeyRing, SecretKey};
@@ -64,6 +64,9 @@ pub enum StartError {
     /// The database is not to be had, or not migrated.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// Production was given what is for development only.
+    #[error(transparent)]
+    DevelopmentValue(#[from] DevelopmentValue),
     /// There is no key to sign with: the sentence says what to do.
     #[error("{0}")]
     SigningKeys(String),
@@ -75,20 +78,13 @@ pub enum StartError {
 /// Everything that this process serves and runs beside it.
 pub async fn services(process: &Process, config: &ServeConfig) -> Result<Services, StartError> {
     let url = &config.database.database_url;
+    let relay = config
+        .kafka
+        .relay(process.environment, url, "grimoire/auth", topics::ALL)?;
     let pool = database::connect("auth", config::DATABASE_VARIABLE, url, &config.pool).await?;
     database::ensure_migrated("auth", &pool, MIGRATIONS).await?;
 
-    let (relay, wake) = Relay::new(RelayConfig {
-        database_url: url.expose().to_owned(),
-        bootstrap_servers: config.kafka.kafka_bootstrap_servers.clone(),
-        source: "grimoire/auth",
-        topics: topics::ALL,
-        partitions: config.kafka.topic_partitions,
-        replication: config.kafka.topic_replication,
-        retention: RelayConfig::RETENTION,
-        slot_bytes: RelayConfig::SLOT_BYTES,
-        failpoint: None,
-    });
+    let (relay, wake) = Relay::new(relay);
     let services =
         services_over(pool.clone(), wake, &config.identity, process.stop.clone()).await?;
     Ok(services

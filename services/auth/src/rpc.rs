@@ -13,6 +13,7 @@ mod register;
 use std::sync::Arc;
 
 use chassis::caller::Caller;
+use chassis::wire::timestamp;
 use grimoire_proto::auth::v1::account_service_server::AccountService;
 use grimoire_proto::auth::v1::directory_service_server::DirectoryService;
 use grimoire_proto::auth::v1::notification_service_server::NotificationService;
@@ -30,7 +31,7 @@ use crate::email::Pseudonyms;
 use crate::mail_token::MailTokens;
 use crate::password::Passwords;
 use crate::store;
-use crate::tokens::{TokenIssuer, timestamp};
+use crate::tokens::TokenIssuer;
 use crate::trust::{self, Trust};
 
 pub(crate) struct AccountApi {

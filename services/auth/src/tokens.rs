@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chassis::wire::timestamp;
 use grimoire_proto::auth::v1::Tokens;
 use prost_types::Timestamp;
 use serde::Serialize;
@@ -122,14 +123,6 @@ impl TokenIssuer {
             refresh_token: refresh::make(&self.refresh_keys, kid, grant.session, *counter, secret),
             refresh_expire_time: Some(timestamp(*refresh_expires_at)),
         })
-    }
-}
-
-/// On the wire.
-pub(crate) fn timestamp(time: OffsetDateTime) -> Timestamp {
-    Timestamp {
-        seconds: time.unix_timestamp(),
-        nanos: i32::try_from(time.nanosecond()).unwrap_or(0),
     }
 }
 

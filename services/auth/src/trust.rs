@@ -6,6 +6,7 @@ mod follower;
 use std::sync::Arc;
 use std::time::Instant;
 
+use chassis::wire::timestamp;
 use grimoire_proto::auth::v1 as wire;
 use sqlx::PgPool;
 use tokio::sync::{Notify, broadcast};
@@ -14,7 +15,6 @@ use uuid::Uuid;
 
 use crate::store::revocations::{Revocation, Target};
 use crate::store::signing_keys::{self, PublicKey};
-use crate::tokens::timestamp;
 
 pub(crate) use follower::follow;
 

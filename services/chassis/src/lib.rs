@@ -10,6 +10,7 @@ pub mod page;
 pub mod process;
 pub mod status;
 pub mod upstream;
+pub mod wire;
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -8,9 +8,7 @@ use chassis::process::{DevelopmentValue, Environment, ProcessConfig, Secret};
 use chassis::upstream;
 use http::Uri;
 use lettre::message::Mailbox;
-use outbox::RelayConfig;
-
-use crate::topics;
+use outbox::KafkaConfig;
 
 /// Where the address of the database comes from.
 pub(crate) const DATABASE_URL: &str = "EVENTS_DATABASE_URL";
@@ -103,25 +101,6 @@ pub struct DatabaseConfig {
     pub database_url: Secret,
 }
 
-/// Where events are.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Events")]
-pub struct KafkaConfig {
-    /// Kafka brokers: host:port, separated by commas
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", value_name = "BROKERS")]
-    pub kafka_bootstrap_servers: String,
-
-    /// Partitions of topics; those of an existing topic must be as many
-    #[arg(long, env = "GRIMOIRE_TOPIC_PARTITIONS", default_value = "3", value_name = "NUMBER",
-          value_parser = clap::value_parser!(i32).range(1..=1000))]
-    pub topic_partitions: i32,
-
-    /// Copies of each partition of a new topic
-    #[arg(long, env = "GRIMOIRE_TOPIC_REPLICATION", default_value = "1", value_name = "NUMBER",
-          value_parser = clap::value_parser!(i32).range(1..=10))]
-    pub topic_replication: i32,
-}
-
 /// How mail leaves, and where it leads.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Mail")]
@@ -143,28 +122,12 @@ pub struct MailConfig {
     pub app_url: Option<String>,
 
     /// Public entry point, for the calls that mails show
-    #[arg(long, env = "GRIMOIRE_API_URL", default_value = "http://localhost:5000", value_name = "URL", value_parser = page)]
+    #[arg(long, env = "GRIMOIRE_API_URL", default_value = "http://127.0.0.1:5000", value_name = "URL", value_parser = page)]
     pub api_url: String,
 }
 
 /// Addresses below localhost never reach anybody.
 const DEVELOPMENT_SENDER: &str = "Grimoire <no-reply@grimoire.localhost>";
-
-impl Config {
-    pub(crate) fn relay(&self) -> RelayConfig {
-        RelayConfig {
-            database_url: self.database.database_url.expose().to_owned(),
-            bootstrap_servers: self.kafka.kafka_bootstrap_servers.clone(),
-            source: "grimoire/event-consumer",
-            topics: topics::ALL,
-            partitions: self.kafka.topic_partitions,
-            replication: self.kafka.topic_replication,
-            retention: RelayConfig::RETENTION,
-            slot_bytes: RelayConfig::SLOT_BYTES,
-            failpoint: None,
-        }
-    }
-}
 
 impl MailConfig {
     /// Production sends mail, and as somebody.

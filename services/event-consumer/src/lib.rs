@@ -6,11 +6,11 @@ pub mod topics;
 mod dead_letters;
 mod error;
 mod event_type;
+mod inbox_reset;
 mod mail;
 mod rpc;
 mod store;
 mod subscribers;
-mod wire;
 mod workers;
 
 use std::convert::Infallible;
@@ -105,6 +105,12 @@ pub enum MailError {
 /// Serves and consumes until the process must stop. Ready once every subscriber has its share of the partitions.
 pub async fn serve(config: &Config, process: Process) -> Result<(), EventConsumerError> {
     config.mail.check(process.environment)?;
+    let relay = config.kafka.relay(
+        process.environment,
+        &config.database.database_url,
+        "grimoire/event-consumer",
+        topics::ALL,
+    )?;
     let pool = database::connect(
         NAME,
         DATABASE_URL,
@@ -122,7 +128,7 @@ pub async fn serve(config: &Config, process: Process) -> Result<(), EventConsume
     );
     let consumer = consumer(consumer_config, auth, user, &config.mail)?;
     // Dead letters are rare, and their transactions commit elsewhere: the relay finds them by itself.
-    let (relay, _) = Relay::new(config.relay());
+    let (relay, _) = Relay::new(relay);
     let (consuming, relaying) = (process.stop.clone(), process.stop.clone());
     let (mut assigned, partitions) = (
         consumer.assigned(),
@@ -180,23 +186,16 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), EventConsumerError> 
     Ok(database::migrate(NAME, DATABASE_URL, &config.database_url, &MIGRATIONS).await?)
 }
 
-/// Moves a subscriber to another place of a partition.
-pub async fn reset(config: &ResetConfig) -> Result<(), EventConsumerError> {
-    let ResetConfig {
-        database,
-        subscriber,
-        topic,
-        partition,
-        to,
-    } = config;
-    let pool = connect(database).await?;
-    if inbox::operator::reset(&pool, subscriber, topic, *partition, *to).await? {
+/// Moves a subscriber to another place of a partition, with an audit record.
+pub async fn reset(place: &ResetConfig) -> Result<(), EventConsumerError> {
+    let pool = connect(&place.database).await?;
+    if inbox_reset::reset(&pool, place).await? {
         return Ok(());
     }
     Err(EventConsumerError::NoPlace {
-        subscriber: subscriber.clone(),
-        topic: topic.clone(),
-        partition: *partition,
+        subscriber: place.subscriber.clone(),
+        topic: place.topic.clone(),
+        partition: place.partition,
     })
 }
 

@@ -1,7 +1,7 @@
 //! What an operator can do. Everything happens under the lock of the partition, so a running consumer sees it at its next
 //! batch and needs no stop.
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use crate::event::Received;
 use crate::store;
@@ -121,29 +121,26 @@ pub async fn discard(pool: &PgPool, key: KeyOf<'_>) -> sqlx::Result<Option<i64>>
 }
 
 /// Moves a subscriber in a partition to offset `to`, or with `None` to the oldest record that there is, and lets it take the
-/// topic as it now is. What is skipped has no effect; what comes again is a repeat. `false`: it has no place there.
+/// topic as it now is. What is skipped has no effect; what comes again is a repeat. Answers with the offset of the record that
+/// would have been next; `None`: it has no place there. Happens with the transaction of `connection`, to which the caller adds
+/// who did it and why.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn reset(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     subscriber: &str,
     topic: &str,
     partition: i32,
     to: Option<i64>,
-) -> sqlx::Result<bool> {
-    let known = match to {
-        Some(next) => store::offsets::set(pool, subscriber, topic, partition, next).await?,
-        None => store::offsets::forget(pool, subscriber, topic, partition).await?,
-    };
-    if known {
-        tracing::warn!(
-            subscriber,
-            topic,
-            partition,
-            to,
-            "place in a partition reset by an operator"
-        );
+) -> sqlx::Result<Option<i64>> {
+    let next = store::offsets::lock(&mut *connection, subscriber, topic, partition).await?;
+    if next.is_none() {
+        return Ok(None);
     }
-    Ok(known)
+    match to {
+        Some(to) => store::offsets::set(connection, subscriber, topic, partition, to).await?,
+        None => store::offsets::forget(connection, subscriber, topic, partition).await?,
+    }
+    Ok(next)
 }

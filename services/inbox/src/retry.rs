@@ -83,7 +83,10 @@ impl Retrier {
             .execute(&mut *transaction)
             .await?;
         // Reset since it was looked up.
-        if !store::offsets::lock(&mut *transaction, name, &due.topic, due.partition).await? {
+        if store::offsets::lock(&mut *transaction, name, &due.topic, due.partition)
+            .await?
+            .is_none()
+        {
             return Ok(());
         }
         let attempts =

@@ -4,12 +4,14 @@
 //! committed; one of them at a time holds the lease. README.md says how the pieces fit and why they are so.
 
 mod append;
+mod config;
 mod rebase;
 mod relay;
 #[doc(hidden)] // Its property test drives it against a real server.
 pub mod window;
 
 pub use append::{AppendError, Encoded, append, append_encoded};
+pub use config::KafkaConfig;
 pub use rebase::{Rebased, rebase};
 pub use relay::{Failpoint, Relay, RelayConfig, Step, Wake};
 pub use sqlx::migrate::MigrateError;

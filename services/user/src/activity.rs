@@ -1,10 +1,10 @@
 //! Activities: the rules of their fields.
 
+use chassis::wire;
 use grimoire_proto::user::v1::{Activity, ActivityRecord};
 use uuid::Uuid;
 
 use crate::store::activities::ActivityRow;
-use crate::wire;
 
 /// An activity to be kept; or the field that is wrong, and how.
 pub(crate) fn row(record: ActivityRecord) -> Result<ActivityRow, (&'static str, &'static str)> {

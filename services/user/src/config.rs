@@ -5,9 +5,7 @@ use chassis::grpc::GrpcConfig;
 use chassis::process::{ProcessConfig, Secret};
 use chassis::upstream;
 use http::Uri;
-use outbox::RelayConfig;
-
-use crate::topics;
+use outbox::KafkaConfig;
 
 /// Where the address of the database comes from.
 pub(crate) const DATABASE_URL: &str = "USER_DATABASE_URL";
@@ -62,41 +60,6 @@ pub struct DatabaseConfig {
     /// Address of the user database, such as postgres://USER:PASSWORD@HOST:5432/user
     #[arg(long, env = DATABASE_URL, value_name = "URL")]
     pub database_url: Secret,
-}
-
-/// Where events are.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Events")]
-pub struct KafkaConfig {
-    /// Kafka brokers: host:port, separated by commas
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", value_name = "BROKERS")]
-    pub kafka_bootstrap_servers: String,
-
-    /// Partitions of topics; those of an existing topic must be as many
-    #[arg(long, env = "GRIMOIRE_TOPIC_PARTITIONS", default_value = "3", value_name = "NUMBER",
-          value_parser = clap::value_parser!(i32).range(1..=1000))]
-    pub topic_partitions: i32,
-
-    /// Copies of each partition of a new topic
-    #[arg(long, env = "GRIMOIRE_TOPIC_REPLICATION", default_value = "1", value_name = "NUMBER",
-          value_parser = clap::value_parser!(i32).range(1..=10))]
-    pub topic_replication: i32,
-}
-
-impl Config {
-    pub(crate) fn relay(&self) -> RelayConfig {
-        RelayConfig {
-            database_url: self.database.database_url.expose().to_owned(),
-            bootstrap_servers: self.kafka.kafka_bootstrap_servers.clone(),
-            source: "grimoire/user",
-            topics: topics::ALL,
-            partitions: self.kafka.topic_partitions,
-            replication: self.kafka.topic_replication,
-            retention: RelayConfig::RETENTION,
-            slot_bytes: RelayConfig::SLOT_BYTES,
-            failpoint: None,
-        }
-    }
 }
 
 #[cfg(test)]

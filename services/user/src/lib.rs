@@ -18,7 +18,7 @@ use std::convert::Infallible;
 
 use chassis::database::{self, DatabaseError, PoolConfig};
 use chassis::grpc::{self, GrpcError, Services};
-use chassis::process::Process;
+use chassis::process::{DevelopmentValue, Process};
 use chassis::upstream::{self, Upstream};
 use grimoire_proto::auth::v1::directory_service_client::DirectoryServiceClient;
 use grimoire_proto::user::v1::activity_service_server::ActivityServiceServer;
@@ -48,6 +48,9 @@ pub enum UserError {
     /// Its database cannot be used.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// Production was given what is for development only.
+    #[error(transparent)]
+    DevelopmentValue(#[from] DevelopmentValue),
     /// A statement failed.
     #[error("the database failed: {0}")]
     Statement(#[from] sqlx::Error),
@@ -58,6 +61,12 @@ pub enum UserError {
 
 /// Serves until the process must stop.
 pub async fn serve(config: &Config, process: Process) -> Result<(), UserError> {
+    let relay = config.kafka.relay(
+        process.environment,
+        &config.database.database_url,
+        "grimoire/user",
+        topics::ALL,
+    )?;
     let pool = database::connect(
         NAME,
         DATABASE_URL,
@@ -66,7 +75,7 @@ pub async fn serve(config: &Config, process: Process) -> Result<(), UserError> {
     )
     .await?;
     database::ensure_migrated(NAME, &pool, &MIGRATIONS).await?;
-    let (relay, wake) = Relay::new(config.relay());
+    let (relay, wake) = Relay::new(relay);
     let stop = process.stop.clone();
     let services = services(pool, upstream::connect("auth", &config.auth_url), wake)
         .await?

@@ -1,5 +1,6 @@
 //! Preferences: the rules of their fields.
 
+use chassis::wire::timestamp;
 use grimoire_proto::user::v1::{Notifications, Preferences, Theme};
 
 use crate::error::Violation;
@@ -95,7 +96,7 @@ pub(crate) fn message(row: PreferencesRow) -> Preferences {
             weekly_summary: row.weekly_summary,
         }),
         labels: row.labels.0,
-        update_time: row.update_time.map(wire::timestamp),
+        update_time: row.update_time.map(timestamp),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Profiles: the rules of their fields.
 
+use chassis::wire::timestamp;
 use grimoire_proto::user::v1::Profile;
 
 use crate::error::Violation;
@@ -117,8 +118,8 @@ pub(crate) fn message(row: ProfileRow) -> Profile {
         avatar_uri: row.avatar_uri,
         locale: row.locale,
         time_zone: row.time_zone,
-        create_time: Some(wire::timestamp(row.create_time)),
-        update_time: Some(wire::timestamp(row.update_time)),
+        create_time: Some(timestamp(row.create_time)),
+        update_time: Some(timestamp(row.update_time)),
     }
 }
 

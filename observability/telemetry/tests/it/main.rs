@@ -49,7 +49,7 @@ fn spans_reach_the_collector_when_telemetry_ends_and_keep_the_decision_of_their_
             (hex(&span.trace_id), hex(&span.parent_span_id)),
             (PARENT[3..35].to_owned(), PARENT[36..52].to_owned())
         );
-        assert_eq!(span.name, "work");
+        assert_eq!(span.name, "PATCH /v1/users/{user}");
     }
     assert_eq!(linked(&spans[1]), [link[36..52].to_owned()]);
 
@@ -71,7 +71,10 @@ fn work(parent: &str, link: Option<&str>) -> String {
     if let Some(link) = link {
         propagation::add_link(&span, link);
     }
-    span.in_scope(|| propagation::current_traceparent().unwrap())
+    let here = span.in_scope(|| propagation::current_traceparent().unwrap());
+    // As a request, whose route is known when it has begun.
+    telemetry::name_span(&span, "PATCH /v1/users/{user}");
+    here
 }
 
 struct Collector(mpsc::UnboundedSender<ResourceSpans>);

@@ -1,6 +1,7 @@
 //! NotificationService.GetNotification: what a mail needs and no event may carry.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use chassis::wire::timestamp;
 use grimoire_proto::auth::v1::{GetNotificationRequest, GetNotificationResponse, NotificationKind};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -8,7 +9,6 @@ use uuid::Uuid;
 use crate::error::{Error, Violation};
 use crate::mail_token::{self, MailTokens};
 use crate::store::notifications::{self, Kind, Notification};
-use crate::tokens::timestamp;
 
 /// Asking again gives the same answer until there is nothing left to tell.
 pub(super) async fn get_notification(

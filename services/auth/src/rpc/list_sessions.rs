@@ -2,13 +2,13 @@
 
 use chassis::caller::Caller;
 use chassis::page::Page;
+use chassis::wire::timestamp;
 use grimoire_proto::auth::v1::{ListSessionsRequest, ListSessionsResponse, Session};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::store::sessions;
-use crate::tokens::timestamp;
 
 pub(super) async fn list_sessions(
     pool: &PgPool,

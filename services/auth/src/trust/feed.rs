@@ -1,4 +1,4 @@
-//! The task that reads what changed. NOTIFY and its own process wake it; a look every 100 ms is the floor under both, and a read of
+//! The task that reads what changed. NOTIFY and its own process wake it; a look every 250 ms is the floor under both, and a read of
 //! all that is live every 30 s under that.
 
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::{Trust, Update, on_the_wire};
 use crate::store::revocations::{self, BEGINNING};
 
-const POLL: Duration = Duration::from_millis(100);
+/// What is announced does not wait for it; a lost announcement costs this much.
+const POLL: Duration = Duration::from_millis(250);
 const READ_ALL: Duration = Duration::from_secs(30);
 /// Less than the second that followers may expect, by a poll.
-const HEARTBEAT: Duration = Duration::from_millis(850);
+const HEARTBEAT: Duration = Duration::from_millis(700);
 /// Revocations of the next moment go together: a NOTIFY takes a lock that all of the server's databases share.
 const APART: Duration = Duration::from_millis(5);
 /// A read that hangs must not hide that trust grows old.

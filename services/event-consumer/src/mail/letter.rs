@@ -104,8 +104,9 @@ fn new_device(notification: &GetNotificationResponse) -> Letter {
              {facts}\n\
              If that was you, all is well.\n\
              \n\
-             If it was not, somebody knows your password: change it now and end the sessions that you\n\
-             do not recognise.\n",
+             If it was not, somebody else knows your password: tell whoever runs this service, and if\n\
+             you use that password elsewhere, change it there. The list of your sessions shows where\n\
+             your account is signed in; signing out on a device ends its session.\n",
             hello = hello(notification),
             facts = facts(notification),
         ),

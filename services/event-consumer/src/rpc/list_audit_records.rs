@@ -1,6 +1,7 @@
 //! AuditService.ListAuditRecords. Who may call it, admins, is in its access option.
 
 use chassis::page::Page;
+use chassis::wire;
 use grimoire_proto::audit::v1::{AuditRecord, ListAuditRecordsRequest, ListAuditRecordsResponse};
 use prost_types::Timestamp;
 use sqlx::PgPool;
@@ -8,8 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::store::audit_records::{self, AuditRow, Filter};
-use crate::wire;
+use crate::store::audit_records::{self, AuditRow, Filter, NO_ACCOUNT};
 
 pub(super) async fn list_audit_records(
     pool: &PgPool,
@@ -100,9 +100,17 @@ fn message(row: AuditRow) -> AuditRecord {
     AuditRecord {
         id: row.id.to_string(),
         r#type: row.r#type,
-        account_id: row.account_id.to_string(),
+        account_id: account_id(row.account_id),
         time: Some(wire::timestamp(row.time)),
         trace_id: row.trace_id.unwrap_or_default(),
         details: row.details.0.into_iter().collect(),
+    }
+}
+
+fn account_id(id: Uuid) -> String {
+    if id == NO_ACCOUNT {
+        String::new()
+    } else {
+        id.to_string()
     }
 }

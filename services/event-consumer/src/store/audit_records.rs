@@ -7,6 +7,9 @@ use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+/// Stands for the account in a record that is about none: what an operator has done.
+pub(crate) const NO_ACCOUNT: Uuid = Uuid::nil();
+
 /// What an event says beside its account and time.
 pub(crate) type Details = BTreeMap<String, String>;
 

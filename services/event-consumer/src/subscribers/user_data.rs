@@ -1,5 +1,6 @@
 //! Which events change what the user service keeps of a person: their profile, and their activities.
 
+use chassis::wire;
 use grimoire_proto::events::v1::{
     AccountRegistered, LoggedIn, LoggedOut, PreferencesUpdated, ProfileUpdated,
 };
@@ -11,7 +12,7 @@ use tonic::async_trait;
 
 use crate::subscribers::account;
 use crate::workers::{provision_users, record_activities};
-use crate::{event_type, topics, wire};
+use crate::{event_type, topics};
 
 pub(crate) struct UserData;
 

@@ -17,13 +17,17 @@ use crate::metrics;
 use crate::store;
 use crate::store::jobs::{Claimed, PutOff};
 
+/// A target that has had nothing to do for a while is looked at this many times more rarely: new jobs of this process are
+/// announced, and what is looked for has waited for a back-off or for another replica's lease already.
+const IDLE: u32 = 4;
 /// How long what is in hand may take when all stops.
 const GRACE: Duration = Duration::from_secs(8);
 
 /// How jobs are worked.
 #[derive(Debug, Clone)]
 pub(crate) struct JobConfig {
-    /// How often to look for jobs that nobody announced: those of other replicas, and those whose back-off ends.
+    /// How soon to look again for jobs that nobody announces: those whose back-off ends, and those that another replica left.
+    /// The wait doubles while there are none, up to [`IDLE`] times this.
     pub(crate) poll: Duration,
     /// How long a claim holds, by the database's time.
     pub(crate) lease: Duration,
@@ -46,6 +50,7 @@ impl Desk {
     /// Works until `stop`. What is in hand then has a while to be finished; what is not is done again after its lease.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut failures = 0;
+        let mut poll = self.config.poll;
         loop {
             // Before looking, so that what is announced meanwhile is looked for again.
             self.wake.borrow_and_update();
@@ -64,12 +69,14 @@ impl Desk {
                     tokio::select! {
                         () = stop.cancelled() => return,
                         Ok(()) = self.wake.changed() => {}
-                        () = sleep(self.config.poll) => {}
+                        () = sleep(poll) => {}
                     }
+                    poll = (poll * 2).min(self.config.poll * IDLE);
                     continue;
                 }
                 Ok(Worked::Some) => {
                     failures = 0;
+                    poll = self.config.poll;
                     continue;
                 }
                 Ok(Worked::AllPutOff(reason)) => {
@@ -80,6 +87,7 @@ impl Desk {
                             "the target of jobs is away"
                         );
                     }
+                    poll = self.config.poll;
                     self.pause(&mut failures)
                 }
                 Err(error) => {

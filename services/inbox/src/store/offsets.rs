@@ -30,14 +30,14 @@ pub(crate) async fn advance(
     Ok(done.rows_affected() == 1)
 }
 
-/// Takes the lock of the partition. `false`: the subscriber has no place in it.
+/// Takes the lock of the partition and answers with the place. `None`: the subscriber has none in it.
 pub(crate) async fn lock(
     executor: impl PgExecutor<'_>,
     subscriber: &str,
     topic: &str,
     partition: i32,
-) -> sqlx::Result<bool> {
-    let row = sqlx::query_scalar!(
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
         r#"select next_offset from inbox.offsets
            where subscriber = $1 and topic = $2 and partition = $3 for update"#,
         subscriber,
@@ -45,8 +45,7 @@ pub(crate) async fn lock(
         partition,
     )
     .fetch_optional(executor)
-    .await?;
-    Ok(row.is_some())
+    .await
 }
 
 /// The place, which is `low` where there was none. Waits for a batch that is being applied elsewhere.
@@ -81,15 +80,15 @@ pub(crate) async fn open(
     .await
 }
 
-/// Sets the place, and forgets which topic it belonged to. `false`: there was none.
+/// Sets the place, and forgets which topic it belonged to.
 pub(crate) async fn set(
     executor: impl PgExecutor<'_>,
     subscriber: &str,
     topic: &str,
     partition: i32,
     next: i64,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
+) -> sqlx::Result<()> {
+    sqlx::query!(
         r#"update inbox.offsets set next_offset = $4, topic_id = null
            where subscriber = $1 and topic = $2 and partition = $3"#,
         subscriber,
@@ -99,17 +98,17 @@ pub(crate) async fn set(
     )
     .execute(executor)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
-/// Forgets the place. `false`: there was none.
+/// Forgets the place.
 pub(crate) async fn forget(
     executor: impl PgExecutor<'_>,
     subscriber: &str,
     topic: &str,
     partition: i32,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
+) -> sqlx::Result<()> {
+    sqlx::query!(
         r#"delete from inbox.offsets where subscriber = $1 and topic = $2 and partition = $3"#,
         subscriber,
         topic,
@@ -117,5 +116,5 @@ pub(crate) async fn forget(
     )
     .execute(executor)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }

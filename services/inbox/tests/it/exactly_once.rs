@@ -80,11 +80,9 @@ async fn a_batch_from_a_place_where_the_partition_no_longer_is_has_no_effect() {
         effects_of(&database.pool, "a").await == [1]
     })
     .await;
-    assert!(
-        operator::reset(&database.pool, NAME, &topic, 0, Some(0))
-            .await
-            .unwrap()
-    );
+    let mut connection = database.pool.acquire().await.unwrap();
+    let left = operator::reset(&mut connection, NAME, &topic, 0, Some(0)).await;
+    assert_eq!(left.unwrap(), Some(1));
     publish(&topic, [change("a", 2)]).await;
     eventually("it has read again", || async {
         next_offset(&database.pool).await == 2

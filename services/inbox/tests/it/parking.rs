@@ -217,11 +217,9 @@ async fn an_operator_who_names_a_key_that_is_not_parked_changes_nothing() {
             .unwrap(),
         None
     );
-    assert!(
-        !operator::reset(&database.pool, NAME, "t", 0, Some(5))
-            .await
-            .unwrap()
-    );
+    let mut connection = database.pool.acquire().await.unwrap();
+    let left = operator::reset(&mut connection, NAME, "t", 0, Some(5)).await;
+    assert_eq!(left.unwrap(), None);
     assert!(none_parked(&database.pool).await);
 }
 

@@ -51,11 +51,9 @@ async fn an_offset_beyond_the_topic_stops_the_partition_until_it_is_reset() {
     eventually("it stands still", || async { is_stopped(&topic) }).await;
     assert!(effects_of(&database.pool, "a").await.is_empty());
 
-    assert!(
-        operator::reset(&database.pool, NAME, &topic, 0, None)
-            .await
-            .unwrap()
-    );
+    let mut connection = database.pool.acquire().await.unwrap();
+    let left = operator::reset(&mut connection, NAME, &topic, 0, None).await;
+    assert_eq!(left.unwrap(), Some(100));
     eventually("it is there", || async {
         effects_of(&database.pool, "a").await == [1]
     })
@@ -89,11 +87,9 @@ async fn another_topic_of_the_same_name_stops_the_partition_until_it_is_reset() 
     .await;
     let running = start(config(&database), &Recorder::of(&topic));
     eventually("it stands still", || async { is_stopped(&topic) }).await;
-    assert!(
-        operator::reset(&database.pool, NAME, &topic, 0, Some(1))
-            .await
-            .unwrap()
-    );
+    let mut connection = database.pool.acquire().await.unwrap();
+    let left = operator::reset(&mut connection, NAME, &topic, 0, Some(1)).await;
+    assert_eq!(left.unwrap(), Some(1));
     eventually("it is there", || async {
         effects_of(&database.pool, "a").await == [2]
     })

@@ -1,5 +1,14 @@
 //! End-to-end tests: the built programs, a private PostgreSQL and Apache Kafka, and clients that see only what anybody sees.
 
+mod configuration;
+mod contracts;
+mod docs;
 mod faults;
+mod grpc;
 mod journey;
+mod life;
+mod start_up;
+mod tokens;
+mod topology;
+mod trace;
 mod wrong_input;

@@ -1,5 +1,7 @@
 //! What goes wrong is answered by a problem document that says what and why.
 
+mod credentials;
+
 use reqwest::Method;
 use serde_json::json;
 use tests::stack::shared;
@@ -91,80 +93,6 @@ async fn a_bad_address_is_an_invalid_field() {
 }
 
 #[tokio::test]
-async fn a_weak_password_comes_back_with_advice() {
-    let stack = shared().await;
-    let client = stack.client();
-    let email = stack.address();
-    client
-        .post("/v1/accounts:register", json!({"email": email}))
-        .await
-        .ok();
-    let mail = stack.smtp.mail_to(&email).await;
-    for password in ["short", "password1", &"a".repeat(257)] {
-        let answer = client
-            .post(
-                "/v1/accounts:completeRegistration",
-                json!({"token": mail.token(), "password": password}),
-            )
-            .await;
-        answer.problem(400, "WEAK_PASSWORD");
-        assert_eq!(
-            answer.body["errors"][0]["field"], "password",
-            "{}",
-            answer.text
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_mail_token_works_once_and_a_forged_one_never() {
-    let stack = shared().await;
-    let client = stack.client();
-    let email = stack.address();
-    client
-        .post("/v1/accounts:register", json!({"email": email}))
-        .await
-        .ok();
-    let mail = stack.smtp.mail_to(&email).await;
-    let body = json!({"token": mail.token(), "password": "a long enough secret 17"});
-    client
-        .post("/v1/accounts:completeRegistration", body.clone())
-        .await
-        .ok();
-    client
-        .post("/v1/accounts:completeRegistration", body)
-        .await
-        .problem(400, "MAIL_TOKEN_USED");
-    let forged = json!({"token": format!("{}x", mail.token().unwrap()), "password": "a long enough secret 17"});
-    client
-        .post("/v1/accounts:completeRegistration", forged)
-        .await
-        .problem(400, "MAIL_TOKEN_INVALID");
-}
-
-#[tokio::test]
-async fn wrong_credentials_read_the_same_whether_or_not_the_address_is_known() {
-    let stack = shared().await;
-    let person = stack.sign_up().await;
-    let client = stack.client();
-    let known = client
-        .post(
-            "/v1/sessions:login",
-            json!({"email": person.email, "password": "not the password"}),
-        )
-        .await;
-    let unknown = client
-        .post(
-            "/v1/sessions:login",
-            json!({"email": stack.address(), "password": "not the password"}),
-        )
-        .await;
-    known.problem(401, "INVALID_CREDENTIALS");
-    unknown.problem(401, "INVALID_CREDENTIALS");
-    assert_eq!(known.body["detail"], unknown.body["detail"]);
-}
-
-#[tokio::test]
 async fn a_page_token_of_another_list_is_refused() {
     let person = shared().await.sign_up().await;
     for token in ["nonsense", "AAAA"] {
@@ -174,6 +102,30 @@ async fn a_page_token_of_another_list_is_refused() {
             .await;
         answer.problem(400, "INVALID_PAGE_TOKEN");
     }
+}
+
+#[tokio::test]
+async fn a_page_token_goes_on_with_the_list_that_made_it_only() {
+    let stack = shared().await;
+    let (person, other) = (stack.sign_up().await, stack.sign_up().await);
+    let login = json!({"email": person.email, "password": person.password});
+    person.client.post("/v1/sessions:login", login).await.ok();
+    let list = "/v1/accounts/me/sessions?pageSize=1";
+    let first = person.client.get(list).await.ok();
+    let token = first["nextPageToken"].as_str().unwrap();
+    let next = format!("{list}&pageToken={token}");
+    let second = person.client.get(&next).await.ok();
+    assert_ne!(first["sessions"][0]["id"], second["sessions"][0]["id"]);
+    other
+        .client
+        .get(&next)
+        .await
+        .problem(400, "INVALID_PAGE_TOKEN");
+    person
+        .client
+        .get(&format!("/v1/users/me/activities?pageToken={token}"))
+        .await
+        .problem(400, "INVALID_PAGE_TOKEN");
 }
 
 #[tokio::test]
@@ -203,6 +155,20 @@ async fn a_stale_etag_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_stale_etag_of_preferences_changes_nothing() {
+    let person = shared().await.sign_up().await;
+    let read = person.client.get("/v1/users/me/preferences").await.ok();
+    let dark = json!({"theme": "THEME_DARK", "etag": read["etag"]});
+    let changed = person.client.patch("/v1/users/me/preferences", dark).await;
+    assert_ne!(changed.ok()["etag"], read["etag"]);
+    let light = json!({"theme": "THEME_LIGHT", "etag": read["etag"]});
+    let stale = person.client.patch("/v1/users/me/preferences", light).await;
+    stale.problem(409, "ETAG_MISMATCH");
+    let after = person.client.get("/v1/users/me/preferences").await.ok();
+    assert_eq!(after["theme"], "THEME_DARK");
+}
+
+#[tokio::test]
 async fn a_body_over_the_bound_is_refused() {
     let answer = shared()
         .await
@@ -213,6 +179,64 @@ async fn a_body_over_the_bound_is_refused() {
         )
         .await;
     answer.problem(413, "BODY_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn a_body_of_another_media_type_is_refused() {
+    let client = shared().await.client();
+    for media_type in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json-patch+json",
+    ] {
+        let answer = client
+            .send_as(
+                media_type,
+                Method::POST,
+                "/v1/sessions:refresh",
+                Some("{}".into()),
+            )
+            .await;
+        answer.unwrap().problem(415, "UNSUPPORTED_MEDIA_TYPE");
+    }
+}
+
+#[tokio::test]
+async fn a_head_over_the_bound_is_refused() {
+    let path = format!("/v1/users/me?{}", "a".repeat(40_000));
+    let answer = shared().await.client().get(&path).await;
+    answer.problem(400, "MALFORMED_REQUEST");
+}
+
+#[tokio::test]
+async fn a_value_that_a_field_cannot_have_is_named() {
+    let person = shared().await.sign_up().await;
+    for (path, body, field) in [
+        (
+            "/v1/users/me",
+            json!({"timeZone": "Mars/Olympus"}),
+            "timeZone",
+        ),
+        (
+            "/v1/users/me",
+            json!({"avatarUri": "ftp://example.com/a"}),
+            "avatarUri",
+        ),
+        (
+            "/v1/users/me",
+            json!({"displayName": "a".repeat(101)}),
+            "displayName",
+        ),
+        (
+            "/v1/users/me/preferences",
+            json!({"theme": "THEME_PLAID"}),
+            "theme",
+        ),
+    ] {
+        let answer = person.client.patch(path, body).await;
+        answer.problem(400, "INVALID_FIELD");
+        assert_eq!(answer.body["errors"][0]["field"], field, "{}", answer.text);
+    }
 }
 
 #[tokio::test]

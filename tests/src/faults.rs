@@ -1,7 +1,6 @@
 //! Faults under load: people register, complete and change their profiles at a bounded rate while processes are killed at seeded
-//! instants; then everything that can be seen from outside is collected for [`crate::history::check`].
+//! instants. [`crate::observe::settle`] then says what has become of it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,19 +8,20 @@ use std::time::{Duration, Instant};
 use launcher::Signal;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection, Row};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::history::{Calls, Event, Observed, Person, Violation, check};
+use crate::history::{Calls, Person};
 use crate::rest::{Answer, Client};
 use crate::smtp::Tokens;
 use crate::stack::TestStack;
 
 /// What is done, and when what is killed.
 pub struct Plan {
-    /// How many people register; each changes the profile three times.
+    /// How many people register.
     pub people: usize,
+    /// How often each changes the profile.
+    pub updates: usize,
     /// How many begin in a second.
     pub per_second: u32,
     /// When which processes are killed, together.
@@ -60,8 +60,19 @@ impl Plan {
         kills.sort();
         Self {
             people,
+            updates: 3,
             per_second,
             kills,
+        }
+    }
+
+    /// One person who changes the profile once, and nothing is killed.
+    pub fn of_one() -> Self {
+        Self {
+            people: 1,
+            updates: 1,
+            per_second: 1,
+            kills: Vec::new(),
         }
     }
 }
@@ -93,28 +104,9 @@ pub async fn run(system: &TestStack, plan: &Plan) -> (Vec<Person>, Vec<Kill>) {
             in_flight: in_flight.clone(),
         };
         let tokens = system.smtp.tokens_of(&visitor.email);
-        people.spawn(visitor.visit(tokens));
+        people.spawn(visitor.visit(plan.updates, tokens));
     }
     (people.join_all().await, kills)
-}
-
-/// Collects what can be seen until nothing is wrong with it, twice in a row; what is still wrong after `patience` otherwise.
-pub async fn settle(
-    system: &TestStack,
-    people: &[Person],
-    patience: Duration,
-) -> (Observed, Vec<Violation>) {
-    let begun = Instant::now();
-    let mut right = 0;
-    loop {
-        let observed = observe(system).await;
-        let violations = check(people, &observed);
-        right = if violations.is_empty() { right + 1 } else { 0 };
-        if right == 2 || begun.elapsed() > patience {
-            return (observed, violations);
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
 }
 
 /// One person's way. Each step is taken again until it is answered.
@@ -127,7 +119,7 @@ struct Visitor {
 const PASSWORD: &str = "a long enough secret 17";
 
 impl Visitor {
-    async fn visit(self, mut tokens: Tokens) -> Person {
+    async fn visit(self, updates: usize, mut tokens: Tokens) -> Person {
         let mut person = Person {
             email: self.email.clone(),
             ..Person::default()
@@ -169,7 +161,7 @@ impl Visitor {
                 .parse()
                 .expect("a UUID"),
         );
-        for number in 1..=3 {
+        for number in 1..=updates {
             let name = json!({"displayName": format!("{} {number}", self.email)});
             loop {
                 let client = self.client.with_token(
@@ -247,96 +239,6 @@ impl Visitor {
         }
         panic!("{method} {path} had no answer in 120 attempts");
     }
-}
-
-async fn observe(system: &TestStack) -> Observed {
-    let instance = system.stack.instance();
-    let database = async |name: &str| {
-        let url = instance.database_url(name).expect("a database");
-        PgConnection::connect(&url)
-            .await
-            .expect("the database is up")
-    };
-    let (mut user, mut events) = (database("user").await, database("events").await);
-    let bootstrap = instance.bootstrap().expect("Kafka");
-
-    let mut published = Vec::new();
-    for topic in [
-        "grimoire.auth.account.v1",
-        "grimoire.auth.notice.v1",
-        "grimoire.user.profile.v1",
-    ] {
-        for record in testkit::kafka::read_all_from(&bootstrap, topic).await {
-            published.push(Event {
-                topic: topic.to_owned(),
-                key: String::from_utf8(record.key).expect("keys are text"),
-                version: record.headers["ce_sequence"].parse().expect("a version"),
-                id: record.headers["ce_id"].parse().expect("an id"),
-                name: event_name(&record.headers["ce_type"]),
-            });
-        }
-    }
-    let mut committed = BTreeMap::new();
-    for (name, statement) in [
-        (
-            "auth",
-            "select 'grimoire.auth.account.v1', id::text, event_version from accounts where event_version > 0",
-        ),
-        (
-            "auth",
-            "select 'grimoire.auth.notice.v1', rtrim(translate(encode(address_hmac, 'base64'), '+/', '-_'), '='), event_version from address_state where event_version > 0",
-        ),
-        (
-            "user",
-            "select 'grimoire.user.profile.v1', id::text, event_version from profiles where event_version > 0",
-        ),
-    ] {
-        for row in sqlx::query(statement)
-            .fetch_all(&mut database(name).await)
-            .await
-            .expect("versions")
-        {
-            committed.insert((row.get(0), row.get(1)), row.get(2));
-        }
-    }
-    // Both tables only grow, so the order of transactions, and of places within one, is the order of application.
-    let applied = "order by xmin::text::bigint, ctid";
-    let ids = async |connection: &mut PgConnection, table: &str| -> Vec<Uuid> {
-        let statement = sqlx::AssertSqlSafe(format!("select id from {table} {applied}"));
-        sqlx::query_scalar(statement)
-            .fetch_all(connection)
-            .await
-            .expect("ids")
-    };
-    let parked = "select (select count(*) from inbox.parked_keys) + (select count(*) from inbox.job_keys where due_at is null)";
-    Observed {
-        published,
-        audit: ids(&mut events, "audit_records").await,
-        activities: ids(&mut user, "activities").await,
-        mails: system
-            .smtp
-            .mails()
-            .iter()
-            .filter_map(|mail| Some((mail.event()?, mail.recipient.clone())))
-            .collect(),
-        committed,
-        parked: sqlx::query_scalar(parked)
-            .fetch_one(&mut events)
-            .await
-            .expect("a count"),
-    }
-}
-
-/// `grimoire.events.v1.LoggedIn` is LOGGED_IN.
-fn event_name(full_name: &str) -> String {
-    let mut name = String::new();
-    for character in full_name.rsplit('.').next().unwrap_or_default().chars() {
-        if character.is_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.push(character.to_ascii_uppercase());
-    }
-    name
 }
 
 /// Sebastiano Vigna's splitmix64: a few lines, and the same numbers for a seed everywhere.

@@ -1,9 +1,15 @@
 //! What end-to-end tests and benchmarks are written with: the whole system, clients, a mail server, and the checker of histories.
 
+pub mod bench;
+pub mod collector;
+pub mod configuration;
 pub mod faults;
 pub mod history;
 pub mod load;
+pub mod observe;
+pub mod planted;
 pub mod process;
+pub mod program;
 pub mod rest;
 pub mod smtp;
 pub mod stack;

@@ -1,100 +1,232 @@
-//! Load with as little cost of its own as can be: HTTP/1.1 keep-alive connections that send one prepared request over and over
+//! Load with as little cost of its own as can be: HTTP/1.1 keep-alive connections that send prepared requests one after the other
 //! and check each answer.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
-/// One prepared request and what its answer must be.
+/// What one connection sends, and what it makes of the answers.
+pub trait Client: Send + 'static {
+    /// The next request, headers and body; `None` when there is nothing left to send.
+    fn next(&mut self) -> Option<&[u8]>;
+
+    /// Looks at the body of an answer with status 200.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, which ends the run.
+    fn answered(&mut self, body: &[u8]) -> Result<(), String>;
+}
+
+/// One request, sent over and over, and what the body of each answer must contain.
 pub struct Shot {
-    /// The whole request, headers and body.
-    pub request: Vec<u8>,
-    /// What the body must contain.
-    pub expect: Vec<u8>,
+    request: Vec<u8>,
+    expect: Vec<u8>,
+}
+
+impl Shot {
+    pub fn new(request: Vec<u8>, expect: &str) -> Self {
+        Self {
+            request,
+            expect: expect.into(),
+        }
+    }
+}
+
+impl Client for Shot {
+    fn next(&mut self) -> Option<&[u8]> {
+        Some(&self.request)
+    }
+
+    fn answered(&mut self, body: &[u8]) -> Result<(), String> {
+        match find(body, &self.expect) {
+            Some(_) => Ok(()),
+            None => Err(format!(
+                "not the expected answer: {}",
+                String::from_utf8_lossy(body)
+            )),
+        }
+    }
+}
+
+/// How long a run goes on, and how fast.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// After this nothing more is sent.
+    pub duration: Duration,
+    /// Requests in a second, over all connections; `None`: each connection sends as soon as it has its answer.
+    pub per_second: Option<u32>,
 }
 
 /// What a run did.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Shots {
-    pub answered: u64,
+    /// How long each answer took, the shortest first.
+    pub latencies: Vec<Duration>,
+    /// From the first request to the last answer.
     pub elapsed: Duration,
 }
 
-/// Sends `shots`, in turn, over as many connections for `duration`; an answer that is not 200 with the expected body ends the run.
-pub async fn run(
-    address: SocketAddr,
-    shots: Vec<Shot>,
-    duration: Duration,
-) -> Result<Shots, String> {
-    let answered = Arc::new(AtomicU64::new(0));
-    let begun = Instant::now();
-    let mut connections = tokio::task::JoinSet::new();
-    for (number, shot) in shots.into_iter().enumerate() {
-        let answered = answered.clone();
-        connections.spawn(async move {
-            let mut connection = connect(address, number)
-                .await
-                .map_err(|error| error.to_string())?;
-            let mut buffer = Vec::with_capacity(16 * 1024);
-            while begun.elapsed() < duration {
-                fire(&mut connection, &shot, &mut buffer).await?;
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
-            Ok::<_, String>(())
-        });
+impl Shots {
+    /// Requests that were answered.
+    pub fn answered(&self) -> usize {
+        self.latencies.len()
     }
-    while let Some(ended) = connections.join_next().await {
-        ended.map_err(|error| error.to_string())??;
+
+    /// Answers in a second.
+    pub fn rate(&self) -> f64 {
+        self.answered() as f64 / self.elapsed.as_secs_f64()
     }
-    Ok(Shots {
-        answered: answered.load(Ordering::Relaxed),
-        elapsed: begun.elapsed(),
-    })
 }
 
-async fn connect(address: SocketAddr, number: usize) -> std::io::Result<TcpStream> {
+/// One request of HTTP/1.1 as it goes over the wire. `headers` are whole lines without their ends.
+pub fn request(method: &str, path: &str, headers: &[&str], body: &str) -> Vec<u8> {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: grimoire\r\nUser-Agent: load\r\n");
+    for header in headers {
+        text.push_str(header);
+        text.push_str("\r\n");
+    }
+    if !body.is_empty() {
+        text.push_str(&format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        ));
+    }
+    text.push_str("\r\n");
+    text.push_str(body);
+    text.into_bytes()
+}
+
+/// Gives each client a connection from an address of its own (127.32.0.1 and those that follow) and lets them send. The clients come
+/// back in their order.
+///
+/// # Errors
+/// The first answer that is not 200 or that its client refuses, and the first connection that breaks, ends the run.
+pub async fn run<C: Client>(
+    address: SocketAddr,
+    clients: Vec<C>,
+    pace: Pace,
+) -> Result<(Shots, Vec<C>), String> {
+    let begun = Instant::now();
+    // Connections take turns: the first requests are spread over one of these.
+    let turn = pace
+        .per_second
+        .map(|rate| Duration::from_secs_f64(clients.len() as f64 / f64::from(rate)));
+    let count = u32::try_from(clients.len()).map_err(|error| error.to_string())?;
+    let mut connections = JoinSet::new();
+    for (number, client) in (0..count).zip(clients) {
+        let schedule = Schedule {
+            next: begun + turn.unwrap_or_default() * number / count,
+            turn,
+            end: begun + pace.duration,
+        };
+        connections.spawn(async move {
+            let (client, latencies) = talk(address, number, client, schedule).await?;
+            Ok::<_, String>((number, client, latencies))
+        });
+    }
+    let mut shots = Shots::default();
+    let mut clients = Vec::new();
+    while let Some(ended) = connections.join_next().await {
+        let (number, client, latencies) = ended.map_err(|error| error.to_string())??;
+        clients.push((number, client));
+        shots.latencies.extend(latencies);
+    }
+    shots.elapsed = begun.elapsed();
+    shots.latencies.sort_unstable();
+    clients.sort_unstable_by_key(|(number, _)| *number);
+    Ok((
+        shots,
+        clients.into_iter().map(|(_, client)| client).collect(),
+    ))
+}
+
+/// When one connection sends.
+struct Schedule {
+    next: Instant,
+    turn: Option<Duration>,
+    end: Instant,
+}
+
+impl Schedule {
+    /// Waits for the next turn; false when the run is over.
+    async fn wait(&mut self) -> bool {
+        if let Some(turn) = self.turn {
+            if self.next < self.end {
+                tokio::time::sleep_until(self.next.into()).await;
+            }
+            let due = self.next;
+            self.next += turn;
+            return due < self.end;
+        }
+        Instant::now() < self.end
+    }
+}
+
+async fn talk<C: Client>(
+    address: SocketAddr,
+    number: u32,
+    mut client: C,
+    mut schedule: Schedule,
+) -> Result<(C, Vec<Duration>), String> {
+    let mut connection = connect(address, number)
+        .await
+        .map_err(|error| format!("cannot connect to {address}: {error}"))?;
+    let mut buffer = Vec::with_capacity(16 * 1024);
+    let mut latencies = Vec::new();
+    while schedule.wait().await {
+        let Some(request) = client.next() else { break };
+        let sent = Instant::now();
+        let body = exchange(&mut connection, request, &mut buffer).await?;
+        latencies.push(sent.elapsed());
+        client.answered(&buffer[body..])?;
+    }
+    Ok((client, latencies))
+}
+
+async fn connect(address: SocketAddr, number: u32) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    let number = u32::try_from(number).unwrap_or_default();
     socket.bind(SocketAddr::from((Ipv4Addr::from(0x7f20_0001 + number), 0)))?;
     let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-async fn fire(connection: &mut TcpStream, shot: &Shot, buffer: &mut Vec<u8>) -> Result<(), String> {
-    connection
-        .write_all(&shot.request)
-        .await
-        .map_err(|error| error.to_string())?;
+/// Sends a request, reads the whole answer into `buffer`, and says where its body begins.
+async fn exchange(
+    connection: &mut TcpStream,
+    request: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Result<usize, String> {
+    let broken = |error: std::io::Error| format!("the connection broke: {error}");
+    connection.write_all(request).await.map_err(broken)?;
     buffer.clear();
     loop {
-        let read = connection
-            .read_buf(buffer)
-            .await
-            .map_err(|error| error.to_string())?;
-        if read == 0 {
+        if connection.read_buf(buffer).await.map_err(broken)? == 0 {
             return Err(format!(
-                "the connection ended after {}",
+                "the connection ended after `{}`",
                 String::from_utf8_lossy(buffer)
             ));
         }
         let Some(head) = find(buffer, b"\r\n\r\n") else {
             continue;
         };
-        if buffer.len() < head + 4 + content_length(&buffer[..head]).unwrap_or(0) {
-            continue;
-        }
-        if !buffer.starts_with(b"HTTP/1.1 200") || find(&buffer[head..], &shot.expect).is_none() {
+        let body = head + 4;
+        let Some(length) = content_length(&buffer[..head]) else {
             return Err(format!(
-                "not the expected answer: {}",
+                "an answer without its length: {}",
                 String::from_utf8_lossy(buffer)
             ));
+        };
+        if buffer.len() < body + length {
+            continue;
         }
-        return Ok(());
+        if !buffer.starts_with(b"HTTP/1.1 200") {
+            return Err(format!("not 200: {}", String::from_utf8_lossy(buffer)));
+        }
+        return Ok(body);
     }
 }
 

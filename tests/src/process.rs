@@ -25,6 +25,17 @@ pub fn cpu_of_tree(pid: i32) -> Duration {
     cpu(pid) + children(pid).into_iter().map(cpu_of_tree).sum::<Duration>()
 }
 
+/// CPU time of the thread that asks.
+pub fn cpu_of_this_thread() -> Duration {
+    // Nanoseconds on a processor come first; see proc(5).
+    let times = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let running = times
+        .split_whitespace()
+        .next()
+        .and_then(|nanoseconds| nanoseconds.parse().ok());
+    Duration::from_nanos(running.unwrap_or(0))
+}
+
 /// Proportional set size in bytes: memory of its own, and its share of what it shares.
 pub fn pss(pid: i32) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();

@@ -25,14 +25,19 @@ pub struct Answer {
     pub text: String,
 }
 
+/// The next address of this machine that nobody has come from.
+pub fn next_address() -> IpAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    // 127.64.0.0/10, a place of its own for each process and client.
+    let number =
+        (std::process::id() << 10).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) & 0x003f_ffff;
+    Ipv4Addr::from(0x7f40_0000 | number.max(1)).into()
+}
+
 impl Client {
     /// A client of the gateway at `base`, such as `http://127.0.0.1:5000`, from the next free address of 127.0.0.0/8.
     pub fn new(base: &str) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        // 127.64.0.0/10, a place of its own for each process and client.
-        let number = (std::process::id() << 10).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed))
-            & 0x003f_ffff;
-        Self::from_address(base, Ipv4Addr::from(0x7f40_0000 | number.max(1)).into())
+        Self::from_address(base, next_address())
     }
 
     /// A client that comes from `address`.
@@ -81,14 +86,23 @@ impl Client {
         path: &str,
         body: Option<String>,
     ) -> reqwest::Result<Answer> {
+        self.send_as("application/json", method, path, body).await
+    }
+
+    /// Any request whose body, where it has one, claims this media type.
+    pub async fn send_as(
+        &self,
+        media_type: &str,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> reqwest::Result<Answer> {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
-            request = request
-                .header("content-type", "application/json")
-                .body(body);
+            request = request.header("content-type", media_type).body(body);
         }
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());

@@ -8,10 +8,15 @@ use std::time::{Duration, Instant};
 
 use launcher::{Stack, StackOptions};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
+use crate::collector::Collector;
+use crate::program::Environment;
 use crate::rest::Client;
 use crate::smtp::Smtp;
+
+/// Our programs.
+pub const SERVICES: [&str; 4] = ["auth", "user", "event-consumer", "gateway"];
 
 /// A running system and the mail server that it sends to.
 pub struct TestStack {
@@ -40,6 +45,47 @@ pub async fn shared() -> &'static TestStack {
                 .expect("a stack")
         })
         .await
+}
+
+/// A system that one test at a time has for itself, to kill its processes or to know whose events are on their way.
+pub struct Alone {
+    pub system: TestStack,
+    /// Where its traces go.
+    pub collector: Collector,
+}
+
+/// The system that is given to one test at a time, with every process ready.
+pub async fn alone() -> MutexGuard<'static, Alone> {
+    static ALONE: OnceCell<Mutex<Alone>> = OnceCell::const_new();
+    let alone = ALONE.get_or_init(|| async {
+        tokio::task::spawn_blocking(|| Mutex::new(Alone::start()))
+            .await
+            .expect("a stack")
+    });
+    let alone = alone.await.lock().await;
+    for name in SERVICES.into_iter().chain(["kafka"]) {
+        let ready = alone.system.stack.wait_ready(name, Duration::from_secs(60));
+        ready.unwrap_or_else(|error| panic!("an earlier test leaves its damage: {error:#}"));
+    }
+    alone
+}
+
+impl Alone {
+    fn start() -> Self {
+        let collector = Collector::start();
+        let traces = BTreeMap::from([
+            ("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), collector.url()),
+            // Milliseconds that spans wait for others to be sent with.
+            ("OTEL_BSP_SCHEDULE_DELAY".to_owned(), "100".to_owned()),
+        ]);
+        let system = TestStack::start("alone", |options| {
+            for name in SERVICES {
+                let variables = options.overrides.entry(name.to_owned()).or_default();
+                variables.extend(traces.clone());
+            }
+        });
+        Self { system, collector }
+    }
 }
 
 /// The repository.
@@ -73,6 +119,12 @@ impl TestStack {
         let stack = Stack::start(options)
             .unwrap_or_else(|error| panic!("the stack does not start: {error:#}"));
         Self { stack, smtp }
+    }
+
+    /// The environment that one of our programs has here.
+    pub fn environment(&self, name: &str) -> Environment {
+        let environment = self.stack.instance().environment_of(name);
+        environment.unwrap_or_else(|error| panic!("{name} has an environment: {error:#}"))
     }
 
     /// `http://127.0.0.1:PORT` of the gateway.
@@ -136,15 +188,10 @@ impl TestStack {
 
     /// Runs a command of the program `auth`.
     pub async fn auth(&self, arguments: &[&str]) {
-        let environment = self
-            .stack
-            .instance()
-            .environment_of("auth")
-            .expect("auth has an environment");
         let output = tokio::process::Command::new(bin_dir().join("auth"))
             .args(arguments)
             .env_clear()
-            .envs(environment)
+            .envs(self.environment("auth"))
             .output()
             .await
             .expect("auth runs");

@@ -1,0 +1,159 @@
+//! Fenced blocks, and which of those for a shell are run.
+
+use std::collections::BTreeSet;
+
+use super::{Document, documents};
+
+/// A fenced block.
+pub(super) struct Block {
+    pub(super) document: String,
+    /// What follows the fence, such as `sh` or `sh no-run`.
+    pub(super) info: String,
+    /// Its lines, without the fences.
+    pub(super) text: String,
+}
+
+/// Every fenced block of every document.
+pub(super) fn blocks() -> Vec<Block> {
+    documents().iter().flat_map(blocks_of).collect()
+}
+
+fn blocks_of(document: &Document) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for line in document.text.lines() {
+        match (line.strip_prefix("```"), open.take()) {
+            (Some(info), None) => {
+                open = Some(Block {
+                    document: document.path.clone(),
+                    info: info.trim().to_owned(),
+                    text: String::new(),
+                });
+            }
+            (Some(_), Some(block)) => blocks.push(block),
+            (None, Some(mut block)) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+                open = Some(block);
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "{}: a block has no end", document.path);
+    blocks
+}
+
+/// Blocks that are not run: document, how they begin, why.
+const NOT_RUN: &[(&str, &str, &str)] = &[
+    (
+        "README.md",
+        "./dev up",
+        "starts the system that these tests start by the launcher's library, and these tests",
+    ),
+    (
+        "docs/operating.md",
+        "auth outbox rebase",
+        "publishes the outbox of every test once more",
+    ),
+    (
+        "docs/operating.md",
+        "event-consumer inbox reset",
+        "moves a subscriber of the shared system; services/event-consumer/tests/it does it for real",
+    ),
+    ("docs/operating.md", "openssl rand", "needs no Grimoire"),
+    (
+        "gateway/README.md",
+        "GRIMOIRE_UPSTREAMS=",
+        "serves until it is stopped",
+    ),
+    (
+        "gateway/README.md",
+        "curl -s localhost:5000",
+        "needs a token that the reader has; README.md's blocks make the same calls",
+    ),
+    (
+        "proto/README.md",
+        "buf lint",
+        "needs buf, which ./dev does not install",
+    ),
+    (
+        "services/auth/README.md",
+        "auth migrate",
+        "serves until it is stopped",
+    ),
+    (
+        "services/auth/README.md",
+        "grpcurl",
+        "has words in capitals in the place of ids and tokens that the reader has",
+    ),
+    (
+        "services/event-consumer/README.md",
+        "export EVENTS_DATABASE_URL",
+        "serves until it is stopped",
+    ),
+    (
+        "services/event-consumer/README.md",
+        "grpcurl",
+        "acts as an account that the reader names; README.md's blocks make the same call",
+    ),
+    (
+        "services/user/README.md",
+        "export USER_DATABASE_URL",
+        "serves until it is stopped",
+    ),
+    (
+        "services/user/README.md",
+        "ID=",
+        "acts as an account that the reader names; README.md's blocks make such calls",
+    ),
+];
+
+#[test]
+fn a_shell_block_is_run_or_stands_in_the_list_of_those_that_are_not() {
+    let mut used = BTreeSet::new();
+    for block in blocks() {
+        let language = block.info.split([' ', ',']).next().unwrap_or_default();
+        assert!(
+            !["shell", "bash", "console", "zsh"].contains(&language),
+            "{}: a block for a shell is `sh` or `sh no-run`, not `{}`",
+            block.document,
+            block.info
+        );
+        if language != "sh" {
+            continue;
+        }
+        let listed = NOT_RUN.iter().position(|(document, beginning, _)| {
+            *document == block.document && block.text.starts_with(beginning)
+        });
+        match (block.info.as_str(), listed) {
+            ("sh", None) => {}
+            ("sh no-run", Some(place)) => {
+                used.insert(place);
+            }
+            (info, listed) => panic!(
+                "{}: a block is marked `{info}` and is {} as not to be run:\n{}",
+                block.document,
+                if listed.is_some() {
+                    "listed"
+                } else {
+                    "not listed"
+                },
+                block.text
+            ),
+        }
+    }
+    for (place, entry) in NOT_RUN.iter().enumerate() {
+        assert!(used.contains(&place), "there is no such block: {entry:?}");
+    }
+}
+
+#[test]
+fn the_lines_that_dev_up_prints_are_those_of_the_readme() {
+    let printed = include_str!("../../../tilt/launcher/src/try-it.sh");
+    assert!(
+        blocks().iter().any(|block| block.document == "README.md"
+            && block.info == "sh"
+            && block.text == printed),
+        "README.md has no block that is tilt/launcher/src/try-it.sh"
+    );
+}

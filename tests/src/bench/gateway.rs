@@ -1,0 +1,94 @@
+//! What the gateway costs: one read with a token, over REST, answered by a service over gRPC.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use super::report::{self, Table, Target, mean, milliseconds, percentile, significant};
+use super::system::{Account, LOAD, System};
+use crate::load::{self, Pace, Shot, request};
+
+#[derive(Debug, clap::Args)]
+pub struct Gateway {
+    /// Keep-alive connections, each from an address and with a token of its own
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Seconds of one round
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    #[arg(long, default_value_t = 2)]
+    rounds: u32,
+}
+
+const MEASURED: [&str; 4] = ["gateway", "user", "postgres", LOAD];
+
+impl Gateway {
+    pub(super) async fn run(self) -> Result<()> {
+        report::begin(&self);
+        let system = System::fresh("gateway").await?;
+        let accounts = system.accounts(self.connections).await?;
+        // The first read of each makes its profile.
+        get_own_profiles(&system, &accounts, Duration::from_secs(2)).await?;
+
+        let mut table = Table::new([
+            "round",
+            "requests/s",
+            "p50 ms",
+            "p99 ms",
+            "gateway us",
+            "user us",
+            "postgres us",
+            "load us",
+        ]);
+        let mut costs = Vec::new();
+        for round in 1..=self.rounds {
+            let meter = system.meter(MEASURED)?;
+            let shots =
+                get_own_profiles(&system, &accounts, Duration::from_secs(self.seconds)).await?;
+            let cpu = meter
+                .read()?
+                .map(|used| used.as_secs_f64() * 1e6 / shots.answered() as f64);
+            let [gateway, user, postgres, load] = cpu.map(significant);
+            table.row([
+                round.to_string(),
+                format!("{:.0}", shots.rate()),
+                milliseconds(percentile(&shots.latencies, 0.5)),
+                milliseconds(percentile(&shots.latencies, 0.99)),
+                gateway,
+                user,
+                postgres,
+                load,
+            ]);
+            costs.push(cpu[0]);
+        }
+        system.end().await?;
+        println!("{table}");
+        report::verdict(
+            "CPU of the gateway for one request",
+            mean(&costs),
+            "us",
+            &Target::AtMost(60.0),
+        );
+        Ok(())
+    }
+}
+
+/// Every account reads its profile over and over; each answer must be 200 and show the account.
+async fn get_own_profiles(
+    system: &System,
+    accounts: &[Account],
+    duration: Duration,
+) -> Result<load::Shots> {
+    let shots = accounts.iter().map(|account| {
+        let request = request("GET", "/v1/users/me", &[&account.authorization], "");
+        Shot::new(request, &account.id)
+    });
+    let pace = Pace {
+        duration,
+        per_second: None,
+    };
+    let (shots, _) = load::run(system.gateway()?, shots.collect(), pace)
+        .await
+        .map_err(|error| anyhow!(error))?;
+    Ok(shots)
+}

@@ -1,4 +1,5 @@
-//! Regenerates .sqlx: descriptions of the SQL statements, so that they are checked without a database.
+//! Renews what is made from the code and checked in: .sqlx, descriptions of the SQL statements, so that they are checked
+//! without a database, and docs/configuration.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -57,6 +58,16 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
     drop(directed);
     stack.stop()?;
+
+    // The test that holds the reference against the programs writes it.
+    let written = cargo::command(&root)
+        .args(["test", "--quiet", "--workspace", "--test", "e2e"])
+        .args(["--", "configuration::the_reference_is"])
+        .env("UPDATE_DOCS", "1")
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(written.success(), "docs/configuration.md is as it was");
+    println!("docs/configuration.md");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -46,6 +46,9 @@ pub struct Config {
 
     #[command(flatten)]
     pub bounds: BoundConfig,
+
+    #[command(flatten)]
+    pub connections: ConnectionConfig,
 }
 
 /// Which access tokens are good.
@@ -161,6 +164,44 @@ pub struct BoundConfig {
         value_name = "MILLISECONDS"
     )]
     pub deadline: u32,
+}
+
+/// How many connections there may be, and for how long.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Connections")]
+pub struct ConnectionConfig {
+    /// Seconds that an HTTP/1.1 connection may be idle
+    #[arg(
+        long,
+        env = "GRIMOIRE_IDLE_TIMEOUT",
+        default_value = "60",
+        value_name = "SECONDS"
+    )]
+    pub idle_timeout: NonZeroU32,
+
+    /// Connections of clients at once; fewer where the limit of open files is lower
+    #[arg(
+        long,
+        env = "GRIMOIRE_MAX_CONNECTIONS",
+        default_value = "10000",
+        value_name = "NUMBER"
+    )]
+    pub max_connections: NonZeroUsize,
+
+    /// Connections of one client address (IPv6: of one /64) at once. Of no effect behind trusted proxies, which connect for many
+    #[arg(
+        long,
+        env = "GRIMOIRE_MAX_CONNECTIONS_PER_ADDRESS",
+        default_value = "1000",
+        value_name = "NUMBER"
+    )]
+    pub max_connections_per_address: NonZeroUsize,
+}
+
+impl ConnectionConfig {
+    pub(crate) fn idle(&self) -> Duration {
+        Duration::from_secs(self.idle_timeout.get().into())
+    }
 }
 
 impl Config {

@@ -11,7 +11,8 @@ use tracing::Span;
 use crate::filters::request_id;
 use crate::filters::route::Target;
 use crate::limits::Standing;
-use crate::metrics::InFlight;
+use crate::metrics::Counted;
+use crate::places::Place;
 use crate::problem::Problem;
 use crate::trust::token::Identity;
 use crate::upstream::Upstream;
@@ -45,7 +46,9 @@ pub(crate) struct Exchange {
     pub(crate) reason: Option<Cow<'static, str>>,
     /// Status of the answer, as HTTP has it, also where gRPC carries it otherwise.
     pub(crate) status: Option<u16>,
-    _in_flight: InFlight,
+    /// Of a call of reflection or health.
+    pub(crate) place: Option<Place>,
+    _in_flight: Counted,
 }
 
 impl Exchange {
@@ -67,7 +70,8 @@ impl Exchange {
             refusal: None,
             reason: None,
             status: None,
-            _in_flight: InFlight::begin(),
+            place: None,
+            _in_flight: Counted::request(),
         }
     }
 

@@ -10,7 +10,9 @@ mod limits;
 mod listener;
 mod log_line;
 mod metrics;
+mod open_files;
 mod own;
+mod places;
 mod plan;
 mod problem;
 mod proxy;
@@ -31,6 +33,7 @@ use chassis::process::Process;
 pub use config::Config;
 use limits::Limits;
 use listener::Listener;
+use places::Places;
 use plan::Plan;
 use proxy::Gateway;
 use trust::Trust;
@@ -41,6 +44,9 @@ use upstream::Targets;
 const AUTH: &str = "auth";
 /// The condition of readiness: the first complete snapshot of keys and revocations is in.
 const TRUST: &str = "trust";
+/// Calls of reflection and health at once, altogether and of one client address: each may be a stream that stays open.
+const OWN_STREAMS: usize = 1000;
+const OWN_STREAMS_OF_ONE: usize = 50;
 
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -190,7 +196,9 @@ async fn open(config: &Config, routes: Routes, process: &Process) -> Result<Star
         targets,
         trust,
         limits,
+        own_streams: Places::new(OWN_STREAMS, OWN_STREAMS_OF_ONE),
         max_head: config.bounds.max_head,
+        idle: config.connections.idle(),
         trusted_proxies: config.limits.trusted_proxies,
     };
     tracing::info!(listen = %listener.address, "listening");
@@ -209,14 +217,8 @@ impl Started {
 
     /// Serves until the process is to stop and the requests on their way have ended.
     pub async fn serve(self, process: &Process) {
-        let threads = self.config.worker_threads();
         self.listener
-            .serve(
-                self.gateway,
-                threads,
-                self.config.bounds.max_head,
-                process.stop.clone(),
-            )
+            .serve(self.gateway, &self.config, process.stop.clone())
             .await;
     }
 }

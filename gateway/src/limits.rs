@@ -222,10 +222,10 @@ impl<K: std::hash::Hash + Eq + Clone> Limit<K> {
 /// The addresses that share a budget. One client has a whole IPv6 /64; while there are too many clients to remember, an IPv4
 /// /16 and an IPv6 /32 share one, so that a flood from everywhere cannot fill the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Network(u64);
+pub(crate) struct Network(u64);
 
 impl Network {
-    fn of(address: IpAddr, coarse: bool) -> Self {
+    pub(crate) fn of(address: IpAddr, coarse: bool) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => {
                 let address = u64::from(address.to_bits());

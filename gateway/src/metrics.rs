@@ -9,6 +9,8 @@ use telemetry::metrics::{self, SECONDS};
 use telemetry::names;
 use telemetry::prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
+use crate::places::Full;
+
 /// Requests of one route.
 pub(crate) struct RouteMetrics {
     method: String,
@@ -51,20 +53,37 @@ pub(crate) fn unrouted(method: &Method, status: u16, took: Duration) {
     observe(method, "", status, took);
 }
 
-/// A request that is on its way; counted while it lives.
-pub(crate) struct InFlight(());
+/// A request that is on its way or a connection that is open; counted while it lives.
+pub(crate) struct Counted(&'static IntGauge);
 
-impl InFlight {
-    pub(crate) fn begin() -> Self {
-        IN_FLIGHT.inc();
-        Self(())
+impl Counted {
+    pub(crate) fn request() -> Self {
+        Self::begin(&IN_FLIGHT)
+    }
+
+    pub(crate) fn connection() -> Self {
+        Self::begin(&CONNECTIONS)
+    }
+
+    fn begin(gauge: &'static IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Counted {
     fn drop(&mut self) {
-        IN_FLIGHT.dec();
+        self.0.dec();
     }
+}
+
+/// Counts a connection that there was no place for.
+pub(crate) fn connection_refused(full: Full) {
+    let bound = match full {
+        Full::Altogether => "altogether",
+        Full::OneClient => "address",
+    };
+    CONNECTIONS_REFUSED.with_label_values(&[bound]).inc();
 }
 
 /// Counts a request that the gateway refused itself. Its reasons are those of the contracts, so the label is bounded.
@@ -148,6 +167,13 @@ pub(crate) fn hung_calls() -> IntCounter {
     )
 }
 
+pub(crate) fn slow_clients() -> IntCounter {
+    metrics::counter(
+        names::GATEWAY_SLOW_CLIENTS,
+        "Requests and connections that were ended because their client did not go on",
+    )
+}
+
 /// Says which routes this gateway has.
 pub(crate) fn plan(hash: &str) {
     metrics::gauge_vec(
@@ -179,14 +205,20 @@ pub(crate) fn prepare() {
         Reason::RoleRequired,
         Reason::ScopeRequired,
         Reason::RateLimited,
+        Reason::Overloaded,
         Reason::Unavailable,
         Reason::DeadlineExceeded,
         Reason::Internal,
     ] {
         REFUSALS.with_label_values(&[reason.name()]);
     }
+    for bound in ["altogether", "address"] {
+        CONNECTIONS_REFUSED.with_label_values(&[bound]);
+    }
     hung_calls();
+    slow_clients();
     LazyLock::force(&IN_FLIGHT);
+    LazyLock::force(&CONNECTIONS);
 }
 
 static REQUESTS: LazyLock<HistogramVec> = LazyLock::new(|| {
@@ -213,6 +245,19 @@ static IN_FLIGHT: LazyLock<IntGauge> = LazyLock::new(|| {
     metrics::gauge(
         names::HTTP_SERVER_ACTIVE_REQUESTS,
         "Requests that are on their way",
+    )
+});
+static CONNECTIONS: LazyLock<IntGauge> = LazyLock::new(|| {
+    metrics::gauge(
+        names::GATEWAY_CONNECTIONS,
+        "Connections of clients that are open",
+    )
+});
+static CONNECTIONS_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metrics::counter_vec(
+        names::GATEWAY_CONNECTIONS_REFUSED,
+        "Connections that were closed at once because there were too many",
+        &["bound"],
     )
 });
 

@@ -11,7 +11,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 /// How often health follows readiness.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Why reflection and health cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -55,13 +55,15 @@ pub(crate) async fn serve(
     Ok(address)
 }
 
-/// The gateway serves its routes as long as it is ready: whether a service behind it is, its calls tell.
+/// The gateway serves its routes as long as it is ready: whether a service behind it is, its calls tell. At the stop the streams of
+/// those who watch are told so and ended, who would otherwise keep the gateway from ending.
 async fn report(
-    reporter: HealthReporter,
+    mut reporter: HealthReporter,
     services: Vec<String>,
     readiness: Readiness,
     stop: CancellationToken,
 ) {
+    let names = || services.iter().map(String::as_str).chain([""]);
     let mut ticks = tokio::time::interval(LOOK);
     let mut before = None;
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -74,8 +76,14 @@ async fn report(
         } else {
             ServingStatus::NotServing
         };
-        for service in services.iter().map(String::as_str).chain([""]) {
-            reporter.set_service_status(service, status).await;
+        for name in names() {
+            reporter.set_service_status(name, status).await;
         }
+    }
+    for name in names() {
+        reporter
+            .set_service_status(name, ServingStatus::NotServing)
+            .await;
+        reporter.clear_service_status(name).await;
     }
 }

@@ -19,7 +19,8 @@ use crate::exchange::Exchange;
 use crate::filters::route::Target;
 use crate::filters::{access, guards, identity_headers, rate_limit, request_id, route, token};
 use crate::limits::Limits;
-use crate::plan::Plan;
+use crate::places::{Full, Places};
+use crate::plan::{OWN, Plan};
 use crate::problem::{self, Problem};
 use crate::trust::Trust;
 use crate::trust::keys::JWKS_MAX_AGE;
@@ -27,6 +28,7 @@ use crate::trust::token::Tokens;
 use crate::upstream::{CONNECT, Targets, grpc_timeout};
 use crate::{client_address, log_line, metrics, rest};
 
+/// How long a connection to a service may be idle.
 const IDLE: Duration = Duration::from_secs(60);
 /// Streams of one connection to a service.
 const STREAMS: usize = 100;
@@ -42,7 +44,10 @@ pub(crate) struct Gateway {
     pub(crate) trust: Arc<Trust>,
     pub(crate) tokens: Tokens,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) own_streams: Arc<Places>,
     pub(crate) max_head: usize,
+    /// How long an HTTP/1.1 connection may be idle.
+    pub(crate) idle: Duration,
     pub(crate) trusted_proxies: usize,
 }
 
@@ -102,6 +107,10 @@ impl Gateway {
                 }))
             }
             _ => {
+                if route.upstream == OWN {
+                    let place = self.own_streams.take(Some(exchange.client));
+                    exchange.place = Some(place.map_err(too_many)?);
+                }
                 exchange.upstream = Some(upstream);
                 Ok(Step::PassThrough)
             }
@@ -147,6 +156,10 @@ impl Gateway {
     }
 
     fn begin(&self, session: &mut Session, exchange: &mut Exchange) {
+        // Pingora waits for the next request of an HTTP/1.1 connection without end.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(self.idle.as_secs()));
+        }
         // An answer before the end of a small body, such as a refusal, keeps the connection: what is left is read and dropped.
         session.set_total_drain_timeout(Some(DRAIN));
         let small = drains_soon(&session.req_header().headers);
@@ -169,6 +182,20 @@ impl Gateway {
         exchange.trace_id = trace_id.unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string());
         exchange.span = span;
     }
+}
+
+fn too_many(full: Full) -> Box<Problem> {
+    let problem = match full {
+        Full::OneClient => Problem::new(
+            Reason::RateLimited,
+            "too many calls of reflection and health from this address are open",
+        ),
+        Full::Altogether => Problem::new(
+            Reason::Overloaded,
+            "too many calls of reflection and health are open",
+        ),
+    };
+    problem.retry_after(problem::RETRY)
 }
 
 /// Whether the body is known to be short enough to be read to its end for the sake of the connection.
@@ -278,6 +305,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
         note_grpc_status(&response.headers, exchange);
+        identity_headers::strip_answer(response);
         for (name, value) in exchange.answer_headers() {
             response.insert_header(name, value)?;
         }

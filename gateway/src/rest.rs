@@ -1,6 +1,6 @@
 //! Answers REST requests: reads the body, transcodes, calls, transcodes back.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use grimoire_proto::Reason;
@@ -8,13 +8,10 @@ use http::{HeaderMap, header};
 use pingora::proxy::Session;
 
 use crate::exchange::Exchange;
-use crate::plan::Binding;
+use crate::plan::{Binding, Body};
 use crate::problem::Problem;
 use crate::transcode::{self, Parts};
 use crate::upstream::{Call, Upstream};
-
-/// How long a call may take when its route says nothing.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Makes the call that a request is bound to; answers the JSON of its HTTP body.
 pub(crate) async fn call(
@@ -23,8 +20,12 @@ pub(crate) async fn call(
     binding: &Binding,
     upstream: &Upstream,
 ) -> Result<Bytes, Box<Problem>> {
-    let deadline = exchange.begun + binding.route.deadline.unwrap_or(DEADLINE);
-    let body = read(session, binding.route.max_body, deadline).await?;
+    let deadline = exchange.begun + binding.deadline;
+    let most = match binding.body {
+        Body::None => 0,
+        Body::Whole | Body::Field(_) => binding.route.max_body,
+    };
+    let body = read(session, most, deadline).await?;
     let request = session.req_header();
     let parts = Parts {
         path: request.uri.path(),
@@ -63,24 +64,18 @@ pub(crate) async fn call(
     transcode::decode(binding, answer).map_err(|error| Problem::internal(&error))
 }
 
-/// Reads a body of at most `most` bytes, all of which must be there by the deadline.
+/// Reads a body of at most `most` bytes, all of which must be there by the deadline. Where there may be none, the first byte is
+/// refused, and no more of it is read.
 async fn read(
     session: &mut Session,
     most: usize,
     deadline: Instant,
 ) -> Result<Bytes, Box<Problem>> {
-    let too_large = || {
-        Problem::new(
-            Reason::BodyTooLarge,
-            format!("the body is larger than {most} bytes"),
-        )
-        .closing()
-    };
     let announced = session
         .get_header(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|announced| announced > most) {
-        return Err(too_large());
+        return Err(too_large(most));
     }
     if session.is_body_empty() {
         return Ok(Bytes::new());
@@ -95,22 +90,18 @@ async fn read(
                 .await
                 .map_err(|error| broken(&error))?;
         }
-        let mut whole = Bytes::new();
+        let mut whole = Whole::default();
         while let Some(part) = session
             .read_request_body()
             .await
             .map_err(|error| broken(&error))?
         {
             if whole.len() + part.len() > most {
-                return Err(too_large());
+                return Err(too_large(most));
             }
-            whole = if whole.is_empty() {
-                part
-            } else {
-                joined(&whole, &part)
-            };
+            whole.add(part);
         }
-        Ok(whole)
+        Ok(whole.into_bytes())
     };
     let late =
         || Problem::new(Reason::MalformedRequest, "the body did not arrive in time").closing();
@@ -119,12 +110,44 @@ async fn read(
         .unwrap_or_else(|_| Err(late()))
 }
 
-/// Most bodies come in one part, and are not copied.
-fn joined(whole: &Bytes, part: &Bytes) -> Bytes {
-    let mut joined = BytesMut::with_capacity(whole.len() + part.len());
-    joined.extend_from_slice(whole);
-    joined.extend_from_slice(part);
-    joined.freeze()
+/// A body of parts. Most come in one, which is not copied.
+#[derive(Default)]
+struct Whole {
+    first: Bytes,
+    /// Empty while there is one part; the first one among others after that.
+    joined: BytesMut,
+}
+
+impl Whole {
+    fn len(&self) -> usize {
+        self.first.len() + self.joined.len()
+    }
+
+    fn add(&mut self, part: Bytes) {
+        if self.len() == 0 {
+            self.first = part;
+            return;
+        }
+        self.joined
+            .extend_from_slice(&std::mem::take(&mut self.first));
+        self.joined.extend_from_slice(&part);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.joined.is_empty() {
+            self.first
+        } else {
+            self.joined.freeze()
+        }
+    }
+}
+
+fn too_large(most: usize) -> Box<Problem> {
+    if most == 0 {
+        return transcode::takes_no_body();
+    }
+    let detail = format!("the body is larger than {most} bytes");
+    Problem::new(Reason::BodyTooLarge, detail).closing()
 }
 
 fn broken(error: &pingora::Error) -> Box<Problem> {
@@ -149,4 +172,30 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Box<Problem>> {
         Reason::UnsupportedMediaType,
         "the body must be application/json",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_of_one_part_is_not_copied() {
+        let part = Bytes::from_static(b"{}");
+        let mut whole = Whole::default();
+        whole.add(part.clone());
+        assert_eq!(whole.into_bytes().as_ptr(), part.as_ptr());
+        assert!(Whole::default().into_bytes().is_empty());
+    }
+
+    /// Copying the whole for each part would copy half a terabyte here.
+    #[test]
+    fn a_body_in_single_bytes_costs_what_its_bytes_cost() {
+        let body = Bytes::from(vec![b'x'; 1 << 20]);
+        let mut whole = Whole::default();
+        for at in 0..body.len() {
+            whole.add(body.slice(at..=at));
+        }
+        assert_eq!(whole.len(), body.len());
+        assert_eq!(whole.into_bytes(), body);
+    }
 }

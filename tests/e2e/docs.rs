@@ -5,7 +5,6 @@ mod blocks;
 mod calls;
 mod links;
 mod running;
-mod sql;
 
 use std::fs;
 use std::path::Path;

@@ -23,10 +23,11 @@ async fn whatever_is_killed_each_acknowledged_change_takes_effect_once_and_in_or
         .await
         .unwrap();
     let seed = u64::from(number("FAULTS_SEED", 1));
+    let each = number("FAULTS_EACH", 1);
     let plan = Plan::seeded(
         number("FAULTS_PEOPLE", 60) as usize,
         number("FAULTS_PER_SECOND", 4),
-        number("FAULTS_EACH", 1),
+        each,
         seed,
     );
     let (people, kills) = run(&system, &plan).await;
@@ -43,6 +44,14 @@ async fn whatever_is_killed_each_acknowledged_change_takes_effect_once_and_in_or
             kill.at.as_secs_f64(),
             kill.processes.join(" "),
             kill.in_flight
+        );
+    }
+    for process in ["event-consumer", "user", "auth", "kafka"] {
+        let killed = kills.iter().flat_map(|kill| &kill.processes);
+        let killed = killed.filter(|killed| **killed == process).count();
+        assert!(
+            killed >= each as usize,
+            "{process} was killed {killed} times"
         );
     }
     assert_eq!(violations, [], "seed {seed}");

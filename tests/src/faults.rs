@@ -84,19 +84,25 @@ pub async fn run(system: &TestStack, plan: &Plan) -> (Vec<Person>, Vec<Kill>) {
     let mut people = JoinSet::new();
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / plan.per_second);
     let mut due = plan.kills.iter().peekable();
+    let mut wanted: Vec<&'static str> = Vec::new();
     let mut kills = Vec::new();
     for number in 0..plan.people {
         ticks.tick().await;
         while let Some((_, processes)) = due.next_if(|(at, _)| *at <= begun.elapsed()) {
-            kills.push(Kill {
-                at: begun.elapsed(),
-                processes: processes.clone(),
-                in_flight: in_flight.load(Ordering::Relaxed),
-            });
-            for process in processes {
-                // A process that is just being started again has no identity to kill; its turn has passed then.
-                let _ = system.stack.kill(process, Signal::SIGKILL);
-            }
+            wanted.extend(processes);
+        }
+        let kill = Kill {
+            at: begun.elapsed(),
+            in_flight: in_flight.load(Ordering::Relaxed),
+            // One that is just being started again cannot be killed yet; its turn comes with the next person.
+            processes: wanted
+                .extract_if(.., |process| {
+                    system.stack.kill(process, Signal::SIGKILL).is_ok()
+                })
+                .collect(),
+        };
+        if !kill.processes.is_empty() {
+            kills.push(kill);
         }
         let visitor = Visitor {
             client: Client::new(&system.gateway()),

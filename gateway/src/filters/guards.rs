@@ -1,7 +1,7 @@
 //! Refuses what is too large or can be read in two ways, before anybody reads it.
 
 use grimoire_proto::Reason;
-use http::header;
+use http::{HeaderMap, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
@@ -17,10 +17,17 @@ pub(crate) fn check(session: &Session, max_head: usize) -> Result<(), Box<Proble
     if !request.raw_path_is_utf8() || !request.raw_path().is_ascii() {
         return refuse("the path has characters that must be percent-encoded");
     }
-    if request.headers.contains_key(header::TRANSFER_ENCODING)
-        && has_content_length(&session.to_h1_raw())
-    {
+    if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
+        return refuse("the request has no Host");
+    }
+    if !request.headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    if has_content_length(&session.to_h1_raw()) {
         return refuse("the request has both Content-Length and Transfer-Encoding");
+    }
+    if !is_chunked_only(&request.headers) {
+        return refuse("chunked is the only transfer coding that is understood");
     }
     Ok(())
 }
@@ -36,6 +43,14 @@ fn size(request: &RequestHeader) -> usize {
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 4);
     request.raw_path().len() + headers.sum::<usize>()
+}
+
+/// Pingora looks at the last transfer coding only, and would pass on what another one before it has made of the body.
+fn is_chunked_only(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let first = codings.next().map(HeaderValue::as_bytes);
+    first.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+        && codings.next().is_none()
 }
 
 /// Whether a raw head has the field. Pingora follows Transfer-Encoding and takes Content-Length away; whoever stands before
@@ -61,5 +76,19 @@ mod tests {
         assert!(!has_content_length(
             b"POST /content-length HTTP/1.1\r\nX-Content-Length: 3\r\n\r\n"
         ));
+    }
+
+    #[test]
+    fn chunked_is_the_only_transfer_coding() {
+        let only = |codings: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for coding in codings {
+                headers.append(header::TRANSFER_ENCODING, HeaderValue::from_static(coding));
+            }
+            is_chunked_only(&headers)
+        };
+        assert!(only(&["chunked"]) && only(&["Chunked "]));
+        assert!(!only(&["gzip, chunked"]) && !only(&["gzip", "chunked"]));
+        assert!(!only(&["chunked, chunked"]));
     }
 }

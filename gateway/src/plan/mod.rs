@@ -138,6 +138,12 @@ impl Plan {
         self.paths.find(method, path)
     }
 
+    /// The longest that any unary call may take.
+    pub(crate) fn longest_deadline(&self) -> Duration {
+        let deadlines = self.rpcs.values().filter_map(|route| route.deadline);
+        deadlines.max().unwrap_or_default()
+    }
+
     /// Names of the upstreams that the routes lead to.
     pub(crate) fn upstreams(&self) -> BTreeSet<String> {
         self.rpcs
@@ -185,9 +191,10 @@ impl Plan {
         who: &str,
     ) -> Result<(), PlanError> {
         let rpc = &route.name;
-        if method.is_client_streaming() || method.is_server_streaming() {
-            return Err(PlanError::StreamOverHttp(rpc.clone()));
-        }
+        let deadline = route
+            .deadline
+            .filter(|_| !method.is_client_streaming() && !method.is_server_streaming())
+            .ok_or_else(|| PlanError::StreamOverHttp(rpc.clone()))?;
         let (http_method, path) = pattern(rule).ok_or_else(|| PlanError::EmptyRule(rpc.clone()))?;
         let template = Template::parse(path).map_err(|error| PlanError::Template {
             rpc: rpc.clone(),
@@ -237,6 +244,7 @@ impl Plan {
         let binding = Arc::new(Binding {
             metrics: RouteMetrics::new(&http_method, path),
             route: route.clone(),
+            deadline,
             template: path.to_owned(),
             verb: template.verb.clone(),
             input,

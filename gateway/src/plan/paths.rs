@@ -89,8 +89,8 @@ impl Paths {
             .rfind(':')
             .map(|at| (&path[..last + at], &path[last + at + 1..]));
         let leaf = verb
-            .and_then(|(path, verb)| self.root.leaf(path, verb))
-            .or_else(|| self.root.leaf(path, ""));
+            .and_then(|(path, verb)| self.root.descend(Some(path), verb))
+            .or_else(|| self.root.descend(Some(path), ""));
         let Some(leaf) = leaf else {
             return Found::Nothing;
         };
@@ -108,10 +108,6 @@ impl Paths {
 
 impl Node {
     /// `path` is without its first slash; a path that is used up is told apart from an empty segment by `None`.
-    fn leaf(&self, path: &str, verb: &str) -> Option<&Leaf> {
-        self.descend(Some(path), verb)
-    }
-
     fn descend(&self, path: Option<&str>, verb: &str) -> Option<&Leaf> {
         let Some(path) = path else {
             return with_verb(&self.leaves, verb);

@@ -45,6 +45,8 @@ pub(crate) struct Requirement {
 /// One HTTP binding of a unary RPC.
 pub(crate) struct Binding {
     pub(crate) route: std::sync::Arc<Route>,
+    /// That of its route, which is unary and so has one.
+    pub(crate) deadline: Duration,
     /// The template as the contract writes it: `http_route` in metrics.
     pub(crate) template: String,
     /// The custom verb that ends the path; empty where there is none.

@@ -1,7 +1,5 @@
 //! Path templates of google.api.http: literals, `{field}`, `{field=literal/*}` with `**` at the end, and a `:verb`.
 
-use std::fmt;
-
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
@@ -117,33 +115,29 @@ impl Template {
     }
 }
 
-/// The template with every variable reduced to its pattern: two templates with the same shape match the same paths.
-impl fmt::Display for Template {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for segment in &self.segments {
-            match segment {
-                Segment::Literal(text) => write!(f, "/{text}")?,
-                Segment::One => f.write_str("/*")?,
-                Segment::Rest => f.write_str("/**")?,
-            }
-        }
-        if self.verb.is_empty() {
-            Ok(())
-        } else {
-            write!(f, ":{}", self.verb)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn literal(text: &str) -> Segment {
+        Segment::Literal(text.to_owned())
+    }
 
     #[test]
     fn a_template_has_literals_variables_and_a_verb() {
         let template =
             Template::parse("/v1/accounts/{account}/sessions/{session.id}:revoke").unwrap();
-        assert_eq!(template.to_string(), "/v1/accounts/*/sessions/*:revoke");
+        assert_eq!(
+            template.segments,
+            [
+                literal("v1"),
+                literal("accounts"),
+                Segment::One,
+                literal("sessions"),
+                Segment::One
+            ]
+        );
+        assert_eq!(template.verb, "revoke");
         assert_eq!(
             template.variables[0],
             Variable {
@@ -169,7 +163,11 @@ mod tests {
     #[test]
     fn a_variable_may_take_several_segments() {
         let template = Template::parse("/v1/{name=files/**}").unwrap();
-        assert_eq!(template.to_string(), "/v1/files/**");
+        assert_eq!(
+            template.segments,
+            [literal("v1"), literal("files"), Segment::Rest]
+        );
+        assert_eq!(template.verb, "");
         assert_eq!(
             template.variables[0],
             Variable {

@@ -69,8 +69,31 @@ impl Problem {
             ),
             Code::ResourceExhausted => Self::new(Reason::Overloaded, status.message().to_owned()),
             Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => Self::internal(status),
-            code => Self::with_reason(name(code), status),
+            code => Self::with_reason(code_name(code), status),
         }
+    }
+}
+
+/// The name of a code in the gRPC specification.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 
@@ -89,22 +112,6 @@ pub(crate) fn http_status(code: Code) -> u16 {
         Code::Unavailable => 503,
         Code::DeadlineExceeded => 504,
         Code::Unknown | Code::Internal | Code::DataLoss => 500,
-    }
-}
-
-fn name(code: Code) -> &'static str {
-    match code {
-        Code::Cancelled => "CANCELLED",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::Aborted => "ABORTED",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        _ => "UNKNOWN",
     }
 }
 

@@ -7,7 +7,7 @@ use prost_reflect::prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, map::Entry};
 
-use super::{mask, percent, violations};
+use super::{json, mask, percent, violations};
 use crate::plan::{Binding, Body};
 use crate::problem::Problem;
 
@@ -26,18 +26,13 @@ pub(crate) fn encode(binding: &Binding, parts: &Parts<'_>) -> Result<Bytes, Box<
     let mut derived = None;
     match &binding.body {
         Body::None if parts.body.is_empty() => {}
-        Body::None => {
-            return Err(Problem::new(
-                Reason::MalformedRequest,
-                "this method takes no body",
-            ));
-        }
+        Body::None => return Err(takes_no_body()),
         Body::Whole => object = whole(parts.body)?,
         Body::Field(field) => {
             let body = if parts.body.is_empty() {
                 Value::Object(Map::new())
             } else {
-                json(parts.body)?
+                json::parse(parts.body)?
             };
             if let (Some(_), Kind::Message(message)) = (&binding.mask, field.kind()) {
                 derived = Some(mask::derive(&message, &body));
@@ -49,6 +44,7 @@ pub(crate) fn encode(binding: &Binding, parts: &Parts<'_>) -> Result<Bytes, Box<
         parameter(binding, &mut object, name, value)?;
     }
     variables(binding, &mut object, parts.path)?;
+    violations::refuse_fields_named_twice(binding, &object)?;
 
     let object = Value::Object(object);
     let mut message = match DynamicMessage::deserialize(binding.input.clone(), &object) {
@@ -61,20 +57,16 @@ pub(crate) fn encode(binding: &Binding, parts: &Parts<'_>) -> Result<Bytes, Box<
     Ok(Bytes::from(message.encode_to_vec()))
 }
 
-fn json(body: &[u8]) -> Result<Value, Box<Problem>> {
-    serde_json::from_slice(body).map_err(|error| {
-        Problem::new(
-            Reason::MalformedJson,
-            format!("the body is not JSON: {error}"),
-        )
-    })
+/// The refusal of any body where the contract has none.
+pub(crate) fn takes_no_body() -> Box<Problem> {
+    Problem::new(Reason::MalformedRequest, "this method takes no body")
 }
 
 fn whole(body: &[u8]) -> Result<Map<String, Value>, Box<Problem>> {
     if body.is_empty() {
         return Ok(Map::new());
     }
-    match json(body)? {
+    match json::parse(body)? {
         Value::Object(object) => Ok(object),
         _ => Err(Problem::new(
             Reason::InvalidField,

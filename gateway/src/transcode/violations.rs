@@ -41,6 +41,48 @@ pub(super) fn explain(
     Problem::fields(reason, violations)
 }
 
+/// A field has two names, its JSON name and that of the contract. The reader would take whichever comes last.
+pub(super) fn refuse_fields_named_twice(
+    binding: &Binding,
+    object: &Map<String, Value>,
+) -> Result<(), Box<Problem>> {
+    match named_twice(&binding.input, object) {
+        Some(mut path) => {
+            within_body(binding, &mut path);
+            Err(Problem::field(
+                Reason::InvalidField,
+                path,
+                "is there more than once, under both of its names",
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Path of the first field that is there under both of its names.
+fn named_twice(descriptor: &MessageDescriptor, members: &Map<String, Value>) -> Option<String> {
+    members.iter().find_map(|(name, value)| {
+        let field = field_of(descriptor, name)?;
+        if name != field.json_name() && members.contains_key(field.json_name()) {
+            return Some(name.clone());
+        }
+        let below = match value {
+            Value::Object(members) => {
+                named_twice(&nested(&field)?, members).map(|path| format!(".{path}"))
+            }
+            Value::Array(values) => {
+                let inner = nested(&field)?;
+                values.iter().enumerate().find_map(|(at, value)| {
+                    let path = named_twice(&inner, value.as_object()?)?;
+                    Some(format!("[{at}].{path}"))
+                })
+            }
+            _ => None,
+        };
+        below.map(|below| format!("{name}{below}"))
+    })
+}
+
 /// Rewrites the fields of a service's violations, which are paths of the contract, as the client of a REST binding knows them:
 /// JSON names, relative to the body.
 pub(crate) fn as_clients_see_them(binding: &Binding, problem: &mut Problem) {

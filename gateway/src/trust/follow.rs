@@ -13,11 +13,11 @@ use tonic::Status;
 use super::Trust;
 use crate::upstream::Upstream;
 
-/// The stream says something each second; when it is silent for longer it is dead.
+/// The stream says something each second; when it is silent for longer, or takes nothing, it is dead.
 const SILENCE: Duration = Duration::from_secs(4);
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
-/// Largest message: a snapshot of all live revocations.
+/// Largest message: a part of a snapshot of all live revocations.
 const LARGEST: usize = 64 << 20;
 
 /// Keeps `trust` current from `auth` until `stop`: a stream that ends is begun anew, at the next address, after a growing delay.
@@ -57,6 +57,7 @@ async fn stream(trust: &Trust, auth: &Upstream, follower: &str, heard: &mut bool
     let Some(channel) = auth.next() else {
         return Status::unavailable("auth has no address yet");
     };
+    trust.begin_stream();
     let mut client = TrustServiceClient::new(channel).max_decoding_message_size(LARGEST);
     let (say, said) = mpsc::channel(4);
     let message = |resend| FollowRequest {
@@ -64,8 +65,8 @@ async fn stream(trust: &Trust, auth: &Upstream, follower: &str, heard: &mut bool
         acknowledged_generation: trust.keys().generation(),
         resend,
     };
-    if say.send(message(false)).await.is_err() {
-        return Status::internal("the stream takes no messages");
+    if !tell(&say, message(false)).await {
+        return takes_nothing();
     }
     let mut messages =
         match tokio::time::timeout(SILENCE, client.follow(ReceiverStream::new(said))).await {
@@ -77,8 +78,8 @@ async fn stream(trust: &Trust, auth: &Upstream, follower: &str, heard: &mut bool
         let next = tokio::select! {
             next = tokio::time::timeout(SILENCE, messages.message()) => next,
             () = trust.ask.notified() => {
-                if say.send(message(true)).await.is_err() {
-                    return Status::unavailable("the stream takes no messages");
+                if !tell(&say, message(true)).await {
+                    return takes_nothing();
                 }
                 continue;
             }
@@ -87,8 +88,8 @@ async fn stream(trust: &Trust, auth: &Upstream, follower: &str, heard: &mut bool
             Ok(Ok(Some(learnt))) => {
                 *heard = true;
                 // Acknowledged only when tokens of the new keys are already taken.
-                if trust.learn(learnt).is_some() && say.send(message(false)).await.is_err() {
-                    return Status::unavailable("the stream takes no messages");
+                if trust.learn(learnt).is_some() && !tell(&say, message(false)).await {
+                    return takes_nothing();
                 }
             }
             Ok(Ok(None)) => return Status::unavailable("auth ended the stream"),
@@ -96,4 +97,13 @@ async fn stream(trust: &Trust, auth: &Upstream, follower: &str, heard: &mut bool
             Err(_) => return Status::deadline_exceeded("the stream fell silent"),
         }
     }
+}
+
+/// Whether it could be said. Both sides may be waiting for the other one to listen.
+async fn tell(say: &mpsc::Sender<FollowRequest>, message: FollowRequest) -> bool {
+    say.send_timeout(message, SILENCE).await.is_ok()
+}
+
+fn takes_nothing() -> Status {
+    Status::unavailable("the stream takes no messages")
 }

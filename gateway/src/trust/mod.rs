@@ -20,7 +20,7 @@ use revocations::Revocations;
 
 /// Trust older than this is stale: routes with `fresh_trust` refuse, and an unknown key may be one that was not heard of yet.
 pub(crate) const STALE: Duration = Duration::from_secs(5);
-/// How long a token with an unknown key waits for everything to be sent again.
+/// How long a token with an unknown key waits for the keys to be sent again.
 const ASK: Duration = Duration::from_secs(1);
 
 /// The trust of this gateway. It only grows: what an older view says never replaces what a newer one has said.
@@ -31,6 +31,8 @@ pub(crate) struct Trust {
     /// Nanoseconds from `clock` to the read that trust comes from; 0: none yet.
     as_of: AtomicU64,
     snapshots: watch::Sender<u64>,
+    /// Whether the stream that is followed has said everything that was live when it began.
+    whole: AtomicBool,
     asking: AtomicBool,
     /// Nanoseconds from `clock` to the last question; 0: none yet.
     asked: AtomicU64,
@@ -57,11 +59,17 @@ impl Trust {
             clock: Instant::now(),
             as_of: AtomicU64::new(0),
             snapshots: watch::Sender::new(0),
+            whole: AtomicBool::new(false),
             asking: AtomicBool::new(false),
             asked: AtomicU64::new(0),
             ask: Notify::new(),
             metrics,
         }
+    }
+
+    /// Says that a stream begins: until it has said everything, trust is as old as what the one before has said.
+    pub(crate) fn begin_stream(&self) {
+        self.whole.store(false, Ordering::Release);
     }
 
     /// Takes in what the stream says. Answers the generation to acknowledge, when there are new keys.
@@ -77,12 +85,16 @@ impl Trust {
             self.keys.store(Arc::new(ring));
             Some(generation)
         });
-        // Revocations are in before the age says so, and before a snapshot counts.
-        if let Some(age) = message.age.and_then(|age| Duration::try_from(age).ok()) {
+        // Revocations are in before the age says so, and before a snapshot counts. A part of a snapshot has no age: what was
+        // revoked while nobody was followed may be in another part.
+        let whole = message.complete || self.whole.load(Ordering::Acquire);
+        let age = message.age.filter(|_| whole);
+        if let Some(age) = age.and_then(|age| Duration::try_from(age).ok()) {
             let as_of = self.clock.elapsed().saturating_sub(age);
             self.as_of.fetch_max(nanos(as_of), Ordering::Release);
         }
         if message.complete {
+            self.whole.store(true, Ordering::Release);
             self.asking.store(false, Ordering::Release);
             self.snapshots.send_modify(|snapshots| *snapshots += 1);
         }
@@ -132,9 +144,13 @@ impl Trust {
         self.keys.load().jwks()
     }
 
-    /// Asks for everything to be sent again and waits for it, within a bound. Any number of callers make one question, and
-    /// invented keys make no more than one in that time: new keys are told unasked.
+    /// Asks for the keys to be sent again and waits for them, within a bound. Any number of callers make one question, and
+    /// invented keys make no more than one in that time: new keys are told unasked. While nobody answers nobody is asked; a new
+    /// stream begins with everything.
     pub(crate) async fn ask_again(&self) {
+        if self.is_stale() {
+            return;
+        }
         let mut snapshots = self.snapshots.subscribe();
         if !self.asking.load(Ordering::Acquire) {
             let now = nanos(self.clock.elapsed());
@@ -150,7 +166,7 @@ impl Trust {
         let _ = tokio::time::timeout(ASK, snapshots.changed()).await;
     }
 
-    /// Forgets what is over and writes the gauges; each second.
+    /// Forgets some of what is over and writes the gauges; each second.
     pub(crate) fn keep_house(&self) {
         let remembered = self
             .revocations
@@ -205,6 +221,7 @@ mod tests {
         assert!(trust.is_stale() && trust.age().is_none());
         let age = |seconds| FollowResponse {
             age: Some(prost_types::Duration { seconds, nanos: 0 }),
+            complete: true,
             ..FollowResponse::default()
         };
         trust.learn(age(0));
@@ -217,9 +234,49 @@ mod tests {
         );
     }
 
+    fn fresh(complete: bool) -> FollowResponse {
+        FollowResponse {
+            age: Some(prost_types::Duration::default()),
+            complete,
+            ..FollowResponse::default()
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_snapshot_makes_trust_no_younger() {
+        let trust = Trust::new();
+        trust.begin_stream();
+        trust.learn(fresh(false));
+        assert!(trust.is_stale() && !trust.is_known());
+        trust.learn(fresh(true));
+        let known = trust.age().unwrap();
+        assert!(!trust.is_stale());
+
+        trust.begin_stream();
+        trust.learn(fresh(false));
+        assert!(trust.age().unwrap() >= known, "trust grows older");
+        trust.learn(fresh(true));
+        trust.learn(fresh(false));
+        assert!(!trust.is_stale(), "a heartbeat after the snapshot counts");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_an_answer_that_nobody_gives() {
+        let trust = Trust::new();
+        assert!(
+            futures::FutureExt::now_or_never(trust.ask_again()).is_some(),
+            "waits"
+        );
+        assert!(
+            futures::FutureExt::now_or_never(trust.ask.notified()).is_none(),
+            "asked"
+        );
+    }
+
     #[tokio::test]
     async fn any_number_of_unknown_keys_ask_once() {
         let trust = Arc::new(Trust::new());
+        trust.learn(fresh(true));
         let asking = futures::future::join_all((0..8).map(|_| trust.ask_again()));
         let answering = async {
             trust.ask.notified().await;

@@ -1,22 +1,34 @@
-//! Revocations: a set that is merged, in any order and any number of times.
+//! Revocations: a set that is merged, in any order and any number of times. Every request looks into it, so nobody holds it up for
+//! long: it is cut into shares, each with its own lock, and what is over is forgotten share by share.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use grimoire_proto::auth::v1::{Revocation, revocation::Target};
 use uuid::Uuid;
 
-/// Every live revocation.
-#[derive(Default)]
-pub(crate) struct Revocations(RwLock<Entries>);
+/// A million entries make shares of 16,000, which take a tenth of a millisecond to go through.
+const SHARES: usize = 64;
+/// What has no end outlives every token.
+const ENDLESS: Duration = Duration::from_secs(86_400);
 
-/// Ids that are not UUIDs name nothing that a token can name, so they need no place.
+/// Every live revocation.
+pub(crate) struct Revocations {
+    shares: [RwLock<Share>; SHARES],
+    /// There are few, and they change rarely.
+    kids: ArcSwap<HashMap<String, SystemTime>>,
+    /// Whose turn it is to forget.
+    turn: AtomicUsize,
+}
+
+/// The entries of some ids. What is not a UUID names nothing that a token can name, so it needs no place.
 #[derive(Default)]
-struct Entries {
+struct Share {
     sessions: HashMap<Uuid, SystemTime>,
     accounts: HashMap<Uuid, (u64, SystemTime)>,
-    kids: HashMap<String, SystemTime>,
 }
 
 /// Why a token holds no longer.
@@ -30,36 +42,46 @@ pub(crate) enum Revoked {
     Key,
 }
 
+impl Default for Revocations {
+    fn default() -> Self {
+        Self {
+            shares: std::array::from_fn(|_| RwLock::default()),
+            kids: ArcSwap::default(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+}
+
 impl Revocations {
     pub(crate) fn merge(&self, revocations: Vec<Revocation>) {
-        if revocations.is_empty() {
-            return;
-        }
-        let mut entries = self.write();
         for revocation in revocations {
             let until = revocation
                 .expire_time
-                .and_then(|time| SystemTime::try_from(time).ok());
-            // Without an end it outlives every token.
-            let until =
-                until.unwrap_or_else(|| SystemTime::now() + std::time::Duration::from_secs(86_400));
+                .and_then(|time| SystemTime::try_from(time).ok())
+                .unwrap_or_else(|| SystemTime::now() + ENDLESS);
             match revocation.target {
                 Some(Target::Session(session)) => {
                     if let Ok(session) = session.parse() {
-                        let end = entries.sessions.entry(session).or_insert(until);
+                        let mut share = self.write(session);
+                        let end = share.sessions.entry(session).or_insert(until);
                         *end = until.max(*end);
                     }
                 }
                 Some(Target::Account(account)) => {
                     if let Ok(id) = account.account.parse() {
-                        let (least, end) = entries.accounts.entry(id).or_insert((0, until));
+                        let mut share = self.write(id);
+                        let (least, end) = share.accounts.entry(id).or_insert((0, until));
                         *least = account.min_version.max(*least);
                         *end = until.max(*end);
                     }
                 }
                 Some(Target::Kid(kid)) => {
-                    let end = entries.kids.entry(kid).or_insert(until);
-                    *end = until.max(*end);
+                    self.kids.rcu(|kids| {
+                        let mut kids = HashMap::clone(kids);
+                        let end = kids.entry(kid.clone()).or_insert(until);
+                        *end = until.max(*end);
+                        kids
+                    });
                 }
                 None => {}
             }
@@ -74,50 +96,84 @@ impl Revocations {
         version: u64,
         kid: &str,
     ) -> Option<Revoked> {
-        let entries = self.read();
-        if entries.sessions.contains_key(&session) {
-            Some(Revoked::Session)
-        } else if entries.kids.contains_key(kid) {
-            Some(Revoked::Key)
-        } else if entries
+        if self.read(session).sessions.contains_key(&session) {
+            return Some(Revoked::Session);
+        }
+        if self.kids.load().contains_key(kid) {
+            return Some(Revoked::Key);
+        }
+        self.read(account)
             .accounts
             .get(&account)
             .is_some_and(|(least, _)| version < *least)
-        {
-            Some(Revoked::Outdated)
-        } else {
-            None
-        }
+            .then_some(Revoked::Outdated)
     }
 
-    /// Answers how many are left.
+    /// Forgets what is over in the share whose turn it is; answers how many entries are left altogether. Until its turn comes an entry
+    /// does no harm: the tokens that it revokes are over before it is.
     pub(crate) fn forget_expired(&self, now: SystemTime) -> usize {
-        let mut entries = self.write();
-        entries.sessions.retain(|_, until| *until > now);
-        entries.accounts.retain(|_, (_, until)| *until > now);
-        entries.kids.retain(|_, until| *until > now);
-        entries.sessions.len() + entries.accounts.len() + entries.kids.len()
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % SHARES;
+        {
+            let mut share = write(&self.shares[turn]);
+            share.sessions.retain(|_, until| *until > now);
+            share.accounts.retain(|_, (_, until)| *until > now);
+        }
+        if self.kids.load().values().any(|until| *until <= now) {
+            self.kids.rcu(|kids| {
+                let mut kids = HashMap::clone(kids);
+                kids.retain(|_, until| *until > now);
+                kids
+            });
+        }
+        let in_shares = self.shares.iter().map(|share| {
+            let share = read(share);
+            share.sessions.len() + share.accounts.len()
+        });
+        in_shares.sum::<usize>() + self.kids.load().len()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Entries> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self, id: Uuid) -> RwLockReadGuard<'_, Share> {
+        read(&self.shares[share_of(id)])
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self, id: Uuid) -> RwLockWriteGuard<'_, Share> {
+        write(&self.shares[share_of(id)])
     }
+}
+
+/// The last byte of a UUIDv7 is random.
+fn share_of(id: Uuid) -> usize {
+    usize::from(id.as_bytes()[15]) % SHARES
+}
+
+fn read(share: &RwLock<Share>) -> RwLockReadGuard<'_, Share> {
+    share.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(share: &RwLock<Share>) -> RwLockWriteGuard<'_, Share> {
+    share.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use grimoire_proto::auth::v1::AccountVersion;
 
     use super::*;
 
     fn until(now: SystemTime, seconds: u64) -> Option<prost_types::Timestamp> {
         Some((now + Duration::from_secs(seconds)).into())
+    }
+
+    fn session(id: Uuid, expire_time: Option<prost_types::Timestamp>) -> Revocation {
+        Revocation {
+            target: Some(Target::Session(id.to_string())),
+            expire_time,
+        }
+    }
+
+    /// Each share has its turn.
+    fn forget_everywhere(revocations: &Revocations, now: SystemTime) -> usize {
+        (0..SHARES).fold(0, |_, _| revocations.forget_expired(now))
     }
 
     fn account(id: Uuid, min_version: u64) -> Option<Target> {
@@ -174,11 +230,60 @@ mod tests {
             target: Some(Target::Session(session.to_string())),
             expire_time: until(now, 30),
         }]);
-        assert_eq!(revocations.forget_expired(now + Duration::from_secs(59)), 1);
+        assert_eq!(
+            forget_everywhere(&revocations, now + Duration::from_secs(59)),
+            1
+        );
         assert_eq!(
             revocations.check(session, id, 1, "k"),
             Some(Revoked::Session)
         );
+        assert_eq!(
+            forget_everywhere(&revocations, now + Duration::from_secs(61)),
+            0
+        );
+    }
+
+    #[test]
+    fn forgetting_holds_up_a_share_of_the_readers_at_a_time() {
+        let now = SystemTime::now();
+        let revocations = Revocations::default();
+        let many = 100 * SHARES;
+        let over = (0..many).map(|_| session(Uuid::now_v7(), until(now, 1)));
+        revocations.merge(over.collect());
+        let later = now + Duration::from_secs(2);
+        let mut left = many;
+        for _ in 0..SHARES {
+            let fewer = revocations.forget_expired(later);
+            assert!(left - fewer < many / 10, "{left} {fewer}");
+            left = fewer;
+        }
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn a_reader_waits_for_nothing_but_the_share_of_its_ids() {
+        let revocations = Revocations::default();
+        let (session, account) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let others: Vec<_> = (3..=SHARES as u128)
+            .map(|id| revocations.write(Uuid::from_u128(id)))
+            .collect();
+        assert_eq!(others.len(), SHARES - 2);
+        assert_eq!(revocations.check(session, account, 1, "k"), None);
+    }
+
+    #[test]
+    fn a_revoked_key_is_forgotten_when_it_is_over() {
+        let now = SystemTime::now();
+        let revocations = Revocations::default();
+        revocations.merge(vec![Revocation {
+            target: Some(Target::Kid("k".into())),
+            expire_time: until(now, 60),
+        }]);
+        let check = || revocations.check(Uuid::nil(), Uuid::nil(), 1, "k");
+        assert_eq!(revocations.forget_expired(now), 1);
+        assert_eq!(check(), Some(Revoked::Key));
         assert_eq!(revocations.forget_expired(now + Duration::from_secs(61)), 0);
+        assert_eq!(check(), None);
     }
 }

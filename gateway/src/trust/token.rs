@@ -187,7 +187,10 @@ impl Tokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation)
             .map_err(|error| match error.kind() {
                 ErrorKind::ExpiredSignature => Refusal::Expired,
-                _ => Refusal::Invalid,
+                _ => {
+                    tracing::debug!(%error, "an access token is not valid here");
+                    Refusal::Invalid
+                }
             })?;
         Identity::new(claims.claims, key.kid.clone()).ok_or(Refusal::Invalid)
     }

@@ -1,9 +1,23 @@
 //! Connections as such: what is refused before it is read, what is kept, and how they end.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::net::tcp::WriteHalf;
+use tokio::time::{interval, timeout};
 
 use crate::stack::{Stack, eventually};
+
+const GET: &str = "GET /v1/users/me HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// Longer than anything here may take.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Whether the gateway closes the connection, saying nothing more.
+async fn is_closed(connection: &mut TcpStream) -> bool {
+    let closed = timeout(PATIENCE, connection.read(&mut [0; 16])).await;
+    closed.is_ok_and(|read| read.unwrap_or_default() == 0)
+}
 
 /// Sends bytes and reads until the gateway closes or `until` has been seen.
 async fn exchange(connection: &mut TcpStream, sent: &str, until: &str) -> String {
@@ -89,4 +103,104 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
         TcpStream::connect(address).await.err()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_has_fallen_silent_is_closed() {
+    let stack = Stack::with(&["--idle-timeout", "1"]).await;
+    let mut connection = TcpStream::connect(stack.address).await.unwrap();
+    for _ in 0..2 {
+        exchange(&mut connection, GET, "TOKEN_MISSING").await;
+    }
+    assert!(is_closed(&mut connection).await);
+}
+
+/// Sends a head byte by byte until the connection breaks.
+async fn drip(connection: &mut WriteHalf<'_>) -> std::io::Result<()> {
+    connection.write_all(b"GET / HTTP/1.1\r\nX: ").await?;
+    let mut drops = interval(Duration::from_millis(100));
+    loop {
+        drops.tick().await;
+        connection.write_all(b"x").await?;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_never_ends_is_cut() {
+    let stack = Stack::with(&["--idle-timeout", "1", "--deadline", "300"]).await;
+    for before in ["", GET] {
+        let mut connection = TcpStream::connect(stack.address).await.unwrap();
+        if !before.is_empty() {
+            exchange(&mut connection, before, "TOKEN_MISSING").await;
+        }
+        let (mut reading, mut writing) = connection.split();
+        let closed = async {
+            let mut received = [0; 16];
+            tokio::select! {
+                read = reading.read(&mut received) => read.unwrap_or_default() == 0,
+                broken = drip(&mut writing) => broken.is_err(),
+            }
+        };
+        assert_eq!(timeout(PATIENCE, closed).await, Ok(true), "{before}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_cannot_have_every_connection() {
+    let stack = Stack::with(&["--max-connections-per-address", "2"]).await;
+    let address = stack.address;
+    let connect = || async move {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let answer = exchange(&mut connection, GET, "TOKEN_MISSING").await;
+        answer.contains("401").then_some(connection)
+    };
+    let first = connect().await.unwrap();
+    let _second = connect().await.unwrap();
+    assert!(connect().await.is_none());
+    drop(first);
+    eventually("a place", connect).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_shorter_than_the_preface_of_http2_is_answered() {
+    let stack = Stack::start().await;
+    let mut connection = TcpStream::connect(stack.address).await.unwrap();
+    let check = exchange(&mut connection, "GET / HTTP/1.0\r\n\r\n", "never");
+    let answer = timeout(PATIENCE, check).await.unwrap();
+    assert!(answer.contains("ROUTE_NOT_FOUND"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_where_there_may_be_none_is_refused_by_its_first_byte() {
+    let stack = Stack::start().await;
+    let mut connection = TcpStream::connect(stack.address).await.unwrap();
+    let token = stack.issuer.token();
+    let begun = format!(
+        "GET /v1/users/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+    );
+    let answer = exchange(&mut connection, &begun, "takes no body").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 400") && answer.contains("takes no body"),
+        "{answer}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_read_in_two_ways_is_refused() {
+    let stack = Stack::start().await;
+    for (request, detail) in [
+        ("GET / HTTP/1.1\r\nX: y\r\n\r\n", "no Host"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "transfer coding",
+        ),
+    ] {
+        let mut connection = TcpStream::connect(stack.address).await.unwrap();
+        let answer = exchange(&mut connection, request, "never").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 400") && answer.contains(detail),
+            "{answer}"
+        );
+    }
 }

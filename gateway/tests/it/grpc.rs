@@ -200,3 +200,58 @@ async fn health_follows_readiness() {
         .unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
 }
+
+fn watch() -> HealthCheckRequest {
+    HealthCheckRequest::default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_cannot_open_health_streams_without_number() {
+    let stack = Stack::start().await;
+    let client = HealthClient::new(stack.channel().await);
+    let mut open = Vec::new();
+    let refused = loop {
+        match client.clone().watch(watch()).await {
+            Ok(stream) => open.push(stream),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(open.len(), 50);
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::ResourceExhausted, "RATE_LIMITED")
+    );
+    assert!(refused.message().contains("health"), "{refused}");
+    open.truncate(10);
+    crate::stack::eventually("a place", || {
+        let mut client = client.clone();
+        async move { client.check(watch()).await.ok() }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_health_is_told_of_the_end_and_does_not_hold_it_up() {
+    let mut stack = Stack::start().await;
+    let channel = stack.channel().await;
+    let watched = HealthClient::new(channel.clone()).watch(watch()).await;
+    let mut watched = watched.unwrap().into_inner();
+    while watched.message().await.unwrap().unwrap().status != 1 {}
+    let (_asks, asked) = tokio::sync::mpsc::channel(1);
+    let asked = tokio_stream::wrappers::ReceiverStream::new(asked);
+    let mut reflection = ServerReflectionClient::new(channel);
+    let _open = reflection.server_reflection_info(asked).await.unwrap();
+
+    stack.stop();
+    let told = async {
+        let mut last = 1;
+        while let Ok(Some(answer)) = watched.message().await {
+            last = answer.status;
+        }
+        last
+    };
+    assert_eq!(told.await, 2, "NOT_SERVING");
+    tokio::time::timeout(std::time::Duration::from_secs(5), stack.ended())
+        .await
+        .expect("an end before that of patience");
+}

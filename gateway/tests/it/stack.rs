@@ -13,6 +13,7 @@ use gateway::Config;
 use reqwest::Method;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint, Server};
@@ -29,6 +30,7 @@ pub(crate) struct Stack {
     pub(crate) feed: Arc<TrustFeed>,
     pub(crate) seen: Arc<Seen>,
     process: Process,
+    served: JoinHandle<()>,
     down: CancellationToken,
 }
 
@@ -90,7 +92,7 @@ impl Stack {
             .unwrap();
         let started = gateway::start(&config, &process).await.unwrap();
         let address = started.address();
-        tokio::spawn({
+        let served = tokio::spawn({
             let process = process.clone();
             async move { started.serve(&process).await }
         });
@@ -100,6 +102,7 @@ impl Stack {
             feed,
             seen,
             process,
+            served,
             down,
         };
         eventually("trust", || async {
@@ -117,6 +120,11 @@ impl Stack {
 
     pub(crate) fn stop(&self) {
         self.process.stop.cancel();
+    }
+
+    /// Waits for the end of the gateway, which is when its last connection has ended.
+    pub(crate) async fn ended(&mut self) {
+        (&mut self.served).await.unwrap();
     }
 
     pub(crate) async fn get(&self, path: &str, token: Option<&str>) -> Answer {

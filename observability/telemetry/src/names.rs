@@ -50,6 +50,12 @@ pub const GATEWAY_REVOCATIONS: &str = "gateway_revocations";
 pub const GATEWAY_RETRIES: &str = "gateway_upstream_retries_total";
 /// Counter: calls that the hang guard ended.
 pub const GATEWAY_HUNG_CALLS: &str = "gateway_hung_calls_total";
+/// Gauge: connections of clients that are open.
+pub const GATEWAY_CONNECTIONS: &str = "gateway_connections";
+/// Counter: connections closed at once because there were too many, by `bound` (altogether, address).
+pub const GATEWAY_CONNECTIONS_REFUSED: &str = "gateway_connections_refused_total";
+/// Counter: requests and connections ended because their client did not go on.
+pub const GATEWAY_SLOW_CLIENTS: &str = "gateway_slow_clients_total";
 /// Gauge, 1: the routes in force, by `hash`.
 pub const GATEWAY_PLAN: &str = "gateway_plan_info";
 
@@ -66,7 +72,7 @@ pub const AUTH_PASSWORD_REFUSALS: &str = "auth_password_refusals_total";
 // Sign-in and trust
 /// Counter: attempts to sign in with a password, by `outcome` (succeeded, refused, delayed).
 pub const AUTH_LOGINS: &str = "auth_logins_total";
-/// Counter: refresh tokens that were presented, by `outcome` (rotated, repeated, reuse, refused).
+/// Counter: refresh tokens that were presented, by `outcome` (rotated, repeated, reuse, refused, overtaken).
 pub const AUTH_REFRESHES: &str = "auth_refreshes_total";
 /// Counter: mails that were not sent because their address had enough.
 pub const AUTH_MAILS_CAPPED: &str = "auth_mails_capped_total";

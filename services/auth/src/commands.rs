@@ -4,21 +4,20 @@ use std::io::Read as _;
 
 use chassis::database::{self, DatabaseError, PoolConfig};
 use grimoire_proto::events::v1::{AccountRegistered, RolesChanged};
-use outbox::AppendError;
+use outbox::{AppendError, OutboxCommand, ResumeError};
 use sqlx::PgPool;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::MIGRATIONS;
 use crate::config::{
-    Command, CreateAccount, DATABASE_VARIABLE, DatabaseConfig, GrantRole, OutboxCommand,
-    PasswordConfig,
+    Command, CreateAccount, DATABASE_VARIABLE, DatabaseConfig, GrantRole, PasswordConfig,
 };
 use crate::email::Email;
 use crate::error::Violation;
 use crate::password::{Password, PasswordError, StartError};
 use crate::store::revocations::Target;
-use crate::store::{accounts, revocations};
+use crate::store::{accounts, revocations, signing_keys};
 use crate::tokens::LONGEST_ACCESS_TOKEN;
 use crate::topics;
 
@@ -52,6 +51,9 @@ pub enum CommandError {
     /// The event could not be written.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// The outbox stays as it is.
+    #[error(transparent)]
+    Outbox(#[from] ResumeError),
 }
 
 impl Command {
@@ -98,13 +100,13 @@ impl Command {
                 }
                 Ok(())
             }
-            Self::Outbox(OutboxCommand::Rebase(config)) => {
-                let rebased = outbox::rebase(&connect(&config).await?).await?;
-                println!(
-                    "{} events will be published as stream {}",
-                    rebased.entries, rebased.generation
-                );
-                Ok(())
+            Self::Outbox(command) => {
+                let pool = connect(command.database()).await?;
+                if let OutboxCommand::Rebase(_) = command {
+                    // Gateways have seen later generations, and would not take the restored keys.
+                    signing_keys::rebase_generation(&pool).await?;
+                }
+                Ok(command.run(&pool).await?)
             }
         }
     }
@@ -129,7 +131,7 @@ pub async fn create_account(
 ) -> Result<Uuid, CommandError> {
     let address = Email::parse(email)?;
     let password = Password::chosen(password)?;
-    if accounts::find(pool, address.as_str()).await?.is_some() {
+    if accounts::find(pool, &address).await?.is_some() {
         return Err(CommandError::Exists(email.to_owned()));
     }
     let password_hash = passwords.start()?.hash(password, address.words()).await?;
@@ -139,7 +141,7 @@ pub async fn create_account(
     if !accounts::insert(
         &mut *transaction,
         id,
-        address.as_str(),
+        &address,
         display_name.trim(),
         "",
         &password_hash,
@@ -177,7 +179,7 @@ pub async fn grant_role(pool: &PgPool, email: &str, role: &str) -> Result<bool, 
         )));
     }
     let address = Email::parse(email)?;
-    let id = accounts::find(pool, address.as_str())
+    let id = accounts::find(pool, &address)
         .await?
         .ok_or_else(|| CommandError::Unknown(email.to_owned()))?;
 

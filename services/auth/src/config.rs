@@ -5,7 +5,7 @@ use std::time::Duration;
 use chassis::database::PoolConfig;
 use chassis::grpc::GrpcConfig;
 use chassis::process::{ProcessConfig, Secret, seconds};
-use outbox::KafkaConfig;
+use outbox::{KafkaConfig, OutboxCommand};
 
 use crate::hash_pool::Bounds;
 use crate::keys::{KeyRing, SecretKey};
@@ -29,14 +29,7 @@ pub enum Command {
     GrantRole(GrantRole),
     /// Looks after the outbox
     #[command(subcommand)]
-    Outbox(OutboxCommand),
-}
-
-/// Commands about the outbox.
-#[derive(Debug, clap::Subcommand)]
-pub enum OutboxCommand {
-    /// After a restore of the database: publishes what is left in the outbox as a new stream
-    Rebase(DatabaseConfig),
+    Outbox(OutboxCommand<DatabaseConfig>),
 }
 
 /// `auth create-account`.
@@ -143,16 +136,24 @@ pub struct IdentityConfig {
     pub access_token_lifetime: u64,
 
     /// Seconds that a refresh token may lie unused; the default is 30 days
-    #[arg(long, env = "GRIMOIRE_SESSION_IDLE_LIFETIME", default_value = "2592000", value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, env = "GRIMOIRE_SESSION_IDLE_LIFETIME", default_value = "2592000", value_name = "SECONDS", value_parser = lifetime)]
     pub session_idle_lifetime: Duration,
 
     /// Seconds that a session may last; the default is 180 days
-    #[arg(long, env = "GRIMOIRE_SESSION_LIFETIME", default_value = "15552000", value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, env = "GRIMOIRE_SESSION_LIFETIME", default_value = "15552000", value_name = "SECONDS", value_parser = lifetime)]
     pub session_lifetime: Duration,
 
     /// How passwords are hashed.
     #[command(flatten)]
     pub passwords: PasswordConfig,
+}
+
+/// Below a minute access tokens would be refreshed all the time, and at 0 nobody could sign in.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    seconds(text)
+        .ok()
+        .filter(|lifetime| *lifetime >= Duration::from_secs(60))
+        .ok_or_else(|| "a number of seconds, at least 60".to_owned())
 }
 
 impl IdentityConfig {
@@ -226,6 +227,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Command::command().debug_assert();
+    }
+
+    #[test]
+    fn a_session_lasts_a_minute_at_least() {
+        for short in ["0", "59.9", "-60", "soon"] {
+            assert!(lifetime(short).is_err(), "{short}");
+        }
+        assert_eq!(lifetime("60"), Ok(Duration::from_secs(60)));
     }
 
     #[test]

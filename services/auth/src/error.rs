@@ -20,6 +20,8 @@ pub(crate) enum Error {
     InvalidCredentials,
     #[error("the refresh token is invalid")]
     InvalidRefreshToken,
+    #[error("other refreshes of the session came first, again and again")]
+    Overtaken,
     #[error("neither an access token nor a refresh token was sent")]
     TokenMissing,
     #[error("the token of the mail is invalid")]
@@ -91,6 +93,11 @@ impl From<Error> for Status {
                 Reason::InvalidRefreshToken,
                 "the refresh token is invalid: sign in again",
             ),
+            Error::Overtaken => Failure::new(
+                Reason::Unavailable,
+                "the session is being refreshed by others at once",
+            )
+            .retry_after(Duration::from_secs(1)),
             Error::TokenMissing => Failure::new(
                 Reason::TokenMissing,
                 "send an access token or a refresh token",

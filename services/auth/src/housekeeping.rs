@@ -1,4 +1,5 @@
-//! Deletes what is of no use any more, a few thousand rows at a time. Every replica does, and finds what the others left.
+//! Deletes what is of no use any more, a few thousand rows at a time and until nothing is left. Every replica does, and passes over
+//! the rows that another one holds.
 
 use std::time::Duration;
 
@@ -11,31 +12,55 @@ use crate::store::{
     trust_followers,
 };
 
-const EVERY: Duration = Duration::from_secs(600);
+const EVERY: Duration = Duration::from_secs(60);
+/// Rows of a table that one statement deletes, so that none runs long.
+const BATCH: u32 = 5_000;
 
 pub(crate) async fn run(pool: PgPool, stop: CancellationToken) {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rows = 0;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
         match sweep(&pool).await {
-            Ok(0) => {}
-            Ok(rows) => tracing::info!(rows, "deleted what is of no use any more"),
+            Ok(round) => {
+                rows += round.rows;
+                if round.full {
+                    tick.reset_immediately();
+                } else if rows > 0 {
+                    tracing::info!(rows, "deleted what is of no use any more");
+                    rows = 0;
+                }
+            }
             Err(error) => tracing::warn!(%error, "what is of no use any more was not deleted"),
         }
     }
 }
 
-/// One round over every table; how many rows were touched.
-pub(crate) async fn sweep(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    Ok(notifications::sweep(pool).await?
-        + registrations::sweep(pool).await?
-        + sessions::sweep(pool).await?
-        + revocations::sweep(pool).await?
-        + known_devices::sweep(pool).await?
-        + address_state::sweep(pool).await?
-        + trust_followers::sweep(pool).await?)
+struct Round {
+    /// Rows that were deleted or emptied.
+    rows: u64,
+    /// A table may hold more.
+    full: bool,
+}
+
+/// One batch of each table.
+async fn sweep(pool: &PgPool) -> Result<Round, sqlx::Error> {
+    let most = i64::from(BATCH);
+    let swept = [
+        notifications::sweep(pool, most).await?,
+        registrations::sweep(pool, most).await?,
+        sessions::sweep(pool, most).await?,
+        revocations::sweep(pool, most).await?,
+        known_devices::sweep(pool, most).await?,
+        address_state::sweep(pool, most).await?,
+        trust_followers::sweep(pool, most).await?,
+    ];
+    Ok(Round {
+        rows: swept.iter().sum(),
+        full: swept.iter().any(|rows| *rows >= u64::from(BATCH)),
+    })
 }

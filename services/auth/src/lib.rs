@@ -13,6 +13,7 @@ mod mail_token;
 mod password;
 mod password_hash;
 mod refresh;
+mod refusal_floor;
 mod rpc;
 mod sign_in;
 mod signing_keys;
@@ -41,8 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use commands::{CommandError, create_account, grant_role};
 pub use config::{
-    Command, CreateAccount, DatabaseConfig, GrantRole, IdentityConfig, OutboxCommand,
-    PasswordConfig, ServeConfig,
+    Command, CreateAccount, DatabaseConfig, GrantRole, IdentityConfig, PasswordConfig, ServeConfig,
 };
 pub use keys::{KeyError, KeyRing, SecretKey};
 
@@ -85,18 +85,12 @@ pub async fn services(process: &Process, config: &ServeConfig) -> Result<Service
     database::ensure_migrated("auth", &pool, MIGRATIONS).await?;
 
     let (relay, wake) = Relay::new(relay);
-    let services =
-        services_over(pool.clone(), wake, &config.identity, process.stop.clone()).await?;
-    Ok(services
-        .task("relay", endless(relay.run(process.stop.clone())))
-        .task(
-            "housekeeping",
-            endless(housekeeping::run(pool, process.stop.clone())),
-        ))
+    let services = services_over(pool, wake, &config.identity, process.stop.clone()).await?;
+    Ok(services.task("relay", endless(relay.run(process.stop.clone()))))
 }
 
-/// The gRPC services over a migrated database, and the task that feeds the followers of keys and revocations until `stop`. Makes
-/// the first signing keys.
+/// The gRPC services over a migrated database, and the tasks that feed the followers of keys and revocations and delete what is of no
+/// use any more, until `stop`. Makes the first signing keys.
 pub async fn services_over(
     pool: PgPool,
     relay: Wake,
@@ -118,7 +112,7 @@ pub async fn services_over(
         refresh_keys: config.refresh_token_key.clone(),
         signer: Signer::new(pool.clone(), config.key_encryption_key.clone()),
     });
-    let trust = Trust::new(pool.clone(), stop);
+    let trust = Trust::new(pool.clone(), stop.clone());
 
     let accounts = AccountApi {
         pool: pool.clone(),
@@ -157,13 +151,14 @@ pub async fn services_over(
             pool: pool.clone(),
         }))
         .with(NotificationServiceServer::new(NotificationApi {
-            pool,
+            pool: pool.clone(),
             mail_tokens,
         }))
         .with(TrustServiceServer::new(TrustApi {
             trust: Arc::clone(&trust),
         }))
-        .task("trust", endless(trust.run())))
+        .task("trust", endless(trust.run()))
+        .task("housekeeping", endless(housekeeping::run(pool, stop))))
 }
 
 /// A task that cannot fail: it ends when the process stops.

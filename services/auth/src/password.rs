@@ -1,16 +1,19 @@
 //! Passwords: which may be chosen, and hashing and checking them within the bounds of the pool.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use argon2::Params;
 use aws_lc_rs::rand;
 use unicode_normalization::UnicodeNormalization as _;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 use zxcvbn::Score;
 
 use crate::error::Violation;
 use crate::hash_pool::{Bounds, Busy, HashPool, Memory};
 use crate::password_hash::{Stored, hash, mib};
+use crate::refusal_floor::Floor;
 
 const MIN_CHARS: usize = 8;
 const MAX_CHARS: usize = 256;
@@ -82,19 +85,23 @@ pub(crate) enum PasswordError {
 }
 
 /// What came of a check.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Check {
     pub(crate) matches: bool,
     /// The stored hash was made with other parameters than today's.
     pub(crate) outdated: bool,
+    /// How long a refusal must still wait: then all take as long, whatever hash was checked.
+    pub(crate) spare: Duration,
 }
 
 /// Hashes and checks passwords within the pool's bounds.
 pub(crate) struct Passwords {
     pool: HashPool,
+    memory_mib: usize,
     params: Params,
     // Checked where an address has no account, so that the answer takes as long.
     dummy: String,
+    floor: Floor,
 }
 
 impl Passwords {
@@ -112,12 +119,16 @@ impl Passwords {
         }
         let mut nobody = [0; 16];
         rand::fill(&mut nobody).map_err(|_| StartError::Random)?;
+        let began = Instant::now();
         let dummy = hash(&params, &nobody, &mut Memory::default())
             .map_err(|error| StartError::Params(error.to_string()))?;
+        let floor = Floor::from(began.elapsed());
         Ok(Self {
             pool: HashPool::start(bounds)?,
+            memory_mib: bounds.memory_mib,
             params,
             dummy,
+            floor,
         })
     }
 
@@ -146,25 +157,53 @@ impl Passwords {
             .await?
     }
 
-    /// Checks a password against a stored hash; without one it takes as long, and does not match.
+    /// Checks a password against the stored hash of an account. Without one that can be checked it hashes all the same, and does not
+    /// match.
     pub(crate) async fn check(
         &self,
         password: Password,
-        stored: Option<&str>,
+        stored: Option<(Uuid, &str)>,
     ) -> Result<Check, PasswordError> {
+        let stored = stored.and_then(|(account, stored)| self.read(account, stored));
         let known = stored.is_some();
-        let stored = Stored::parse(stored.unwrap_or(&self.dummy))?;
-        let outdated = known && stored.differs_from(&self.params);
-        let matches = self
+        let stored = match stored {
+            Some(stored) => stored,
+            None => Stored::parse(&self.dummy)?,
+        };
+        let outdated = stored.differs_from(&self.params);
+        let checked = self
             .pool
             .run(mib(&stored.params), move |memory| {
-                stored.matches(password.0.as_bytes(), memory)
+                let began = Instant::now();
+                let matches = stored.matches(password.0.as_bytes(), memory)?;
+                Ok::<_, PasswordError>((matches, began.elapsed()))
             })
-            .await??;
+            .await?;
+        let (matches, took) = checked?;
+        if !outdated {
+            self.floor.observe(took);
+        }
         Ok(Check {
             matches: matches && known,
             outdated,
+            spare: self.floor.get().saturating_sub(took),
         })
+    }
+
+    /// A failure would tell that the account exists, so its owner is refused like anybody, and the operator is told.
+    fn read(&self, account: Uuid, stored: &str) -> Option<Stored> {
+        let read = Stored::parse(stored).and_then(|stored| {
+            if mib(&stored.params) > self.memory_mib {
+                return Err(PasswordError::Stored(
+                    "it needs more memory than GRIMOIRE_PASSWORD_POOL_MIB".to_owned(),
+                ));
+            }
+            Ok(stored)
+        });
+        read.inspect_err(
+            |error| tracing::error!(%account, %error, "nobody can sign in to this account"),
+        )
+        .ok()
     }
 }
 
@@ -230,6 +269,11 @@ mod tests {
         Password::chosen(text.to_owned()).unwrap()
     }
 
+    async fn check(passwords: &Passwords, text: &str, stored: Option<&str>) -> Check {
+        let stored = stored.map(|stored| (Uuid::nil(), stored));
+        passwords.check(chosen(text), stored).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_password_matches_its_hash_and_no_other_password_does() {
         let passwords = passwords(1024);
@@ -238,38 +282,40 @@ mod tests {
             .await
             .unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=1024,t=1,p=1$"), "{hash}");
-        let right = passwords
-            .check(chosen("seven lazy herons paint"), Some(&hash))
-            .await
-            .unwrap();
-        assert_eq!(
-            right,
-            Check {
-                matches: true,
-                outdated: false
-            }
-        );
-        assert!(
-            !passwords
-                .check(chosen("seven lazy herons point"), Some(&hash))
-                .await
-                .unwrap()
-                .matches
-        );
+        let right = check(&passwords, "seven lazy herons paint", Some(&hash)).await;
+        assert!(right.matches && !right.outdated);
+        let wrong = check(&passwords, "seven lazy herons point", Some(&hash)).await;
+        assert!(!wrong.matches);
     }
 
     #[tokio::test]
     async fn a_password_without_a_stored_hash_is_hashed_and_never_matches() {
-        assert_eq!(
-            passwords(1024)
-                .check(chosen("seven lazy herons paint"), None)
-                .await
-                .unwrap(),
-            Check {
-                matches: false,
-                outdated: false
-            }
-        );
+        let nobody = check(&passwords(1024), "seven lazy herons paint", None).await;
+        assert!(!nobody.matches && !nobody.outdated);
+    }
+
+    #[tokio::test]
+    async fn a_stored_hash_that_cannot_be_checked_never_matches_and_is_no_failure() {
+        let unreadable = "$argon2id$v=19$m=1024,t=1,p=1$c2FsdHNhbHRzYWx0";
+        let too_large = "$argon2id$v=19$m=1048576,t=1,p=1$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        for stored in ["", "x", unreadable, too_large] {
+            let refused = check(&passwords(1024), "seven lazy herons paint", Some(stored)).await;
+            assert!(!refused.matches && !refused.outdated, "{stored}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_by_a_cheap_old_hash_waits_for_as_long_as_a_hash_of_today_takes() {
+        let old = passwords(1024)
+            .hash(chosen("seven lazy herons paint"), vec![])
+            .await
+            .unwrap();
+        let today = passwords(32 * 1024);
+        let floor = today.floor.get();
+        let begun = Instant::now();
+        let refused = check(&today, "seven lazy herons point", Some(&old)).await;
+        assert!(!refused.matches);
+        assert!(begun.elapsed() + refused.spare >= floor);
     }
 
     #[tokio::test]
@@ -278,17 +324,8 @@ mod tests {
             .hash(chosen("seven lazy herons paint"), vec![])
             .await
             .unwrap();
-        let check = passwords(2048)
-            .check(chosen("seven lazy herons paint"), Some(&old))
-            .await
-            .unwrap();
-        assert_eq!(
-            check,
-            Check {
-                matches: true,
-                outdated: true
-            }
-        );
+        let right = check(&passwords(2048), "seven lazy herons paint", Some(&old)).await;
+        assert!(right.matches && right.outdated);
     }
 
     #[tokio::test]
@@ -324,13 +361,8 @@ mod tests {
             .hash(chosen("caf\u{e9} am m\u{fc}hlbach 9"), vec![])
             .await
             .unwrap();
-        assert!(
-            passwords
-                .check(chosen("cafe\u{301} am mu\u{308}hlbach 9"), Some(&hash))
-                .await
-                .unwrap()
-                .matches
-        );
+        let decomposed = "cafe\u{301} am mu\u{308}hlbach 9";
+        assert!(check(&passwords, decomposed, Some(&hash)).await.matches);
     }
 
     #[test]

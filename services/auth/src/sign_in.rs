@@ -63,6 +63,7 @@ pub(crate) async fn open_session(
             amr: &amr,
             user_agent: &client.user_agent,
             address: &client.address,
+            network: &client.network,
         },
     )
     .await?;

@@ -21,6 +21,8 @@ use crate::store::signing_keys::{self, PublicKey, SealedKey};
 
 /// Signers read the active key at least this often: a retiring key must verify for as long, and a token's life.
 const READ_EVERY: Duration = Duration::from_secs(5);
+/// A key that was read so lately is still known when a transaction that begins now has ended.
+const READ_AHEAD: Duration = Duration::from_millis(2_500);
 
 /// Why there is no key to sign with.
 #[derive(Debug, thiserror::Error)]
@@ -99,30 +101,41 @@ impl Signer {
         }
     }
 
+    /// Call it before a transaction whose commit leads to a token. The key is at hand afterwards, so a sign-in that has happened does
+    /// not fail because the database is away a moment later.
+    pub(crate) async fn ahead(&self) -> Result<(), SigningKeyError> {
+        self.active(READ_AHEAD).await.map(drop)
+    }
+
     /// A JWT of type `at+jwt` (RFC 9068) with these claims.
     pub(crate) async fn sign(
         &self,
         claims: &impl serde::Serialize,
     ) -> Result<String, SigningKeyError> {
-        let active = match self.fresh() {
-            Some(active) => active,
-            None => self.read().await?,
-        };
+        let active = self.active(READ_EVERY).await?;
         Ok(jsonwebtoken::encode(&active.header, claims, &active.key)?)
     }
 
-    fn fresh(&self) -> Option<Arc<Opened>> {
+    /// The active key, read within the last `age`.
+    async fn active(&self, age: Duration) -> Result<Arc<Opened>, SigningKeyError> {
+        match self.known(age) {
+            Some(active) => Ok(active),
+            None => self.read(age).await,
+        }
+    }
+
+    fn known(&self, age: Duration) -> Option<Arc<Opened>> {
         let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
         active
             .as_ref()
-            .filter(|active| active.read_at.elapsed() < READ_EVERY)
+            .filter(|active| active.read_at.elapsed() < age)
             .map(|active| Arc::clone(&active.key))
     }
 
     /// One caller reads while the others wait for what it finds.
-    async fn read(&self) -> Result<Arc<Opened>, SigningKeyError> {
+    async fn read(&self, age: Duration) -> Result<Arc<Opened>, SigningKeyError> {
         let _reading = self.reading.lock().await;
-        if let Some(active) = self.fresh() {
+        if let Some(active) = self.known(age) {
             return Ok(active);
         }
         let read_at = Instant::now();

@@ -1,9 +1,12 @@
 //! How guessing at one address is slowed down, with the time passed in.
 //!
 //! After ten failures in a row further attempts are refused for 1, 2, 4, .. up to 60 seconds after each failure. A refused attempt is
-//! answered like a wrong password, in the same time, and does not count, so nobody can keep a lock closed by hammering on it. An
-//! attempt from a client address that the account has signed in from within 90 days is never refused: a stranger cannot lock
-//! the owner out. How often one client address may try is the gateway's limit.
+//! answered like a wrong password, in the same time, and does not count, so guessing faster does not make the delay longer.
+//!
+//! An attempt from a network that the account has signed in from within 90 days (an IPv4 address, an IPv6 /64) is never refused, so a
+//! stranger cannot lock the owner out there. Elsewhere a stranger can: who guesses once a minute, and is first after each delay,
+//! keeps the address closed for networks that it has not been used from. Sessions that are open go on. How often one
+//! client address may try is the gateway's limit.
 
 use time::{Duration, OffsetDateTime};
 

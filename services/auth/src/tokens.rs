@@ -88,7 +88,9 @@ impl TokenIssuer {
     pub(crate) async fn issue(&self, grant: &Grant) -> Result<Tokens, SigningKeyError> {
         let jitter = rand::random_range(0..=JITTER_SECONDS);
         let issued_at = grant.issued_at.unix_timestamp();
-        let expires_at = issued_at + seconds(self.policy.access + Duration::from_secs(jitter));
+        // No token outlives its session.
+        let expires_at = (issued_at + seconds(self.policy.access + Duration::from_secs(jitter)))
+            .min(grant.refresh.expires_at.unix_timestamp());
         let access_token = self
             .signer
             .sign(&Claims {

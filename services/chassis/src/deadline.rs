@@ -1,3 +1,5 @@
+//! The deadline of the call that is being served: read from its caller, and handed on to those that it calls.
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};

@@ -1,3 +1,5 @@
+//! How an answer ends: by its trailers, by its deadline, or because nobody waits for it any more.
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 

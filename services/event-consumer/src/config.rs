@@ -8,7 +8,7 @@ use chassis::process::{DevelopmentValue, Environment, ProcessConfig, Secret};
 use chassis::upstream;
 use http::Uri;
 use lettre::message::Mailbox;
-use outbox::KafkaConfig;
+use outbox::{KafkaConfig, OutboxCommand};
 
 /// Where the address of the database comes from.
 pub(crate) const DATABASE_URL: &str = "EVENTS_DATABASE_URL";
@@ -26,21 +26,66 @@ pub enum Command {
     Inbox(InboxCommand),
     /// Looks after the outbox, which holds dead letters
     #[command(subcommand)]
-    Outbox(OutboxCommand),
+    Outbox(OutboxCommand<DatabaseConfig>),
 }
 
 /// What can be done to the inbox.
 #[derive(Debug, clap::Subcommand)]
 pub enum InboxCommand {
+    /// Lists keys that stand still, and jobs that were given up
+    List(DatabaseConfig),
+    /// Tries a parked key again at once
+    Retry(RetryConfig),
+    /// Gives up the first record of a parked key, as if it had taken effect, and goes on behind it
+    Discard(ParkedKeyConfig),
+    /// Tries a job again that was given up
+    RetryJob(JobKey),
+    /// Drops a job that was given up, and goes on with the next one of its key
+    DiscardJob(JobKey),
     /// Moves a subscriber to another place of a partition: needed when its offset no longer fits the topic
     Reset(ResetConfig),
 }
 
-/// What can be done to the outbox.
-#[derive(Debug, clap::Subcommand)]
-pub enum OutboxCommand {
-    /// Publishes what is left in the outbox as a new generation: needed once after the database was restored
-    Rebase(DatabaseConfig),
+/// Which parked key.
+#[derive(Debug, clap::Args)]
+pub struct ParkedKeyConfig {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// Name of the subscriber: audit, mail or user-data
+    pub subscriber: String,
+    /// Name of the topic
+    pub topic: String,
+    /// The key, as `event-consumer inbox list` shows it
+    #[arg(allow_hyphen_values = true)]
+    pub key: String,
+}
+
+/// Which parked key, and what to make of its gap.
+#[derive(Debug, clap::Args)]
+pub struct RetryConfig {
+    /// The key.
+    #[command(flatten)]
+    pub key: ParkedKeyConfig,
+
+    /// Takes it that versions before the first record that waits are lost for good
+    #[arg(long)]
+    pub accept_gap: bool,
+}
+
+/// Whose dead job.
+#[derive(Debug, clap::Args)]
+pub struct JobKey {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// Where the job goes: send-mail, provision-users or record-activities
+    pub target: String,
+    /// The key, as `event-consumer inbox list` shows it
+    #[arg(allow_hyphen_values = true)]
+    pub key: String,
 }
 
 /// Which place to take.
@@ -185,6 +230,17 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Command::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_may_begin_with_a_hyphen() {
+        let given =
+            "event-consumer inbox retry --accept-gap --database-url postgres://x mail topic -kEy_1";
+        let command = Command::try_parse_from(given.split(' ')).unwrap();
+        let Command::Inbox(InboxCommand::Retry(retry)) = command else {
+            panic!("another command")
+        };
+        assert_eq!((retry.key.key.as_str(), retry.accept_gap), ("-kEy_1", true));
     }
 
     #[test]

@@ -8,6 +8,13 @@ use tonic::async_trait;
 use crate::store::dead_letter_keys;
 use crate::topics;
 
+/// Bytes of a record's own headers that its dead letter repeats, names included: with the payload they are one record.
+const MOST_HEADERS: usize = 32 * 1024;
+/// Begins the name of each of them.
+const ORIGINAL: &str = "original_";
+/// Characters of a reason, which may quote what was refused.
+const LONGEST_REASON: usize = 2_000;
+
 /// Writes dead letters into the outbox.
 pub(crate) struct DeadLetterTopics;
 
@@ -26,23 +33,36 @@ impl DeadLetters for DeadLetterTopics {
                 record.topic
             ))
         })?;
-        let key = text(&String::from_utf8_lossy(&record.key));
+        let key = record.key_text();
         let mut headers = vec![
             ("dead_subscriber".to_owned(), subscriber.to_owned()),
-            ("dead_reason".to_owned(), text(reason)),
+            (
+                "dead_reason".to_owned(),
+                text(reason).chars().take(LONGEST_REASON).collect(),
+            ),
             ("dead_topic".to_owned(), record.topic.to_string()),
             ("dead_partition".to_owned(), record.partition.to_string()),
             ("dead_offset".to_owned(), record.offset.to_string()),
         ];
-        headers.extend(
-            record
-                .headers
-                .iter()
-                .map(|(name, value)| (format!("original_{}", text(name)), text(value))),
-        );
+        let size: usize = record
+            .headers
+            .iter()
+            .map(|(name, value)| ORIGINAL.len() + name.len() + value.len())
+            .sum();
+        // The record in its own topic is whole, and the offset says where it is.
+        let repeats_headers = size <= MOST_HEADERS;
+        if repeats_headers {
+            headers.extend(
+                record
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (format!("{ORIGINAL}{}", text(name)), text(value))),
+            );
+        } else {
+            headers.push(("dead_headers_omitted".to_owned(), size.to_string()));
+        }
         let mut payload = &record.payload[..];
         if payload.len() > topic.max_payload {
-            // The record in its own topic is whole, and the offset says where it is.
             headers.push(("dead_payload_omitted".to_owned(), payload.len().to_string()));
             payload = &[];
         }
@@ -53,11 +73,12 @@ impl DeadLetters for DeadLetterTopics {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
+        let own = |name| original(record, name).filter(|_| repeats_headers);
         let letter = Encoded {
-            event_type: original(record, "ce_type").unwrap_or("unknown"),
+            event_type: own("ce_type").unwrap_or("unknown"),
             payload,
             headers: &headers,
-            traceparent: original(record, "traceparent").map(text),
+            traceparent: own("traceparent").map(text),
         };
         match outbox::append_encoded(connection, topic, &key, version, letter).await {
             Ok(_) => Ok(()),

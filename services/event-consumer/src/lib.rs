@@ -6,8 +6,8 @@ pub mod topics;
 mod dead_letters;
 mod error;
 mod event_type;
-mod inbox_reset;
 mod mail;
+mod operator;
 mod rpc;
 mod store;
 mod subscribers;
@@ -24,11 +24,15 @@ use grimoire_proto::audit::v1::audit_service_server::AuditServiceServer;
 use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
 use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
 use inbox::{Consumer, ConsumerConfig};
-use outbox::{Rebased, Relay};
+use outbox::{OutboxCommand, Relay, ResumeError};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+use uuid::Uuid;
 
-use config::{Config, DATABASE_URL, DatabaseConfig, MailConfig, ResetConfig};
+use config::{
+    Config, DATABASE_URL, DatabaseConfig, JobKey, MailConfig, ParkedKeyConfig, ResetConfig,
+    RetryConfig,
+};
 use dead_letters::DeadLetterTopics;
 use mail::delivery::{Delivery, DeliveryError};
 use mail::letter::Links;
@@ -39,6 +43,8 @@ use subscribers::user_data::UserData;
 use workers::provision_users::ProvisionUsers;
 use workers::record_activities::RecordActivities;
 use workers::send_mail::SendMail;
+
+pub use operator::Waiting;
 
 const NAME: &str = "event-consumer";
 
@@ -61,6 +67,9 @@ pub enum EventConsumerError {
     /// A statement failed.
     #[error("the database failed: {0}")]
     Statement(#[from] sqlx::Error),
+    /// The outbox is not what its cursor says.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
     /// It cannot be called.
     #[error(transparent)]
     Grpc(#[from] GrpcError),
@@ -81,6 +90,24 @@ pub enum EventConsumerError {
         topic: String,
         /// Number of the partition.
         partition: i32,
+    },
+    /// Nothing to retry or discard.
+    #[error("{subscriber} has not parked the key {key} of {topic}")]
+    NotParked {
+        /// Name of the subscriber.
+        subscriber: String,
+        /// Name of the topic.
+        topic: String,
+        /// The key.
+        key: String,
+    },
+    /// No job to retry or discard.
+    #[error("no job of the key {key} was given up for {target}")]
+    NoDeadJob {
+        /// Where it would go.
+        target: String,
+        /// The key.
+        key: String,
     },
 }
 
@@ -186,10 +213,47 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), EventConsumerError> 
     Ok(database::migrate(NAME, DATABASE_URL, &config.database_url, &MIGRATIONS).await?)
 }
 
+/// What stands still until somebody decides, or for a while.
+pub async fn waiting(config: &DatabaseConfig) -> Result<Waiting, EventConsumerError> {
+    Ok(operator::list(&connect(config).await?).await?)
+}
+
+/// Lets a parked key be tried again at once, with an audit record.
+pub async fn retry(retry: &RetryConfig) -> Result<(), EventConsumerError> {
+    let pool = connect(&retry.key.database).await?;
+    if operator::retry(&pool, retry).await? {
+        return Ok(());
+    }
+    Err(not_parked(&retry.key))
+}
+
+/// Gives up the first record of a parked key, with an audit record. Answers with its offset.
+pub async fn discard(key: &ParkedKeyConfig) -> Result<i64, EventConsumerError> {
+    let pool = connect(&key.database).await?;
+    let offset = operator::discard(&pool, key).await?;
+    offset.ok_or_else(|| not_parked(key))
+}
+
+/// Lets a job be tried again that was given up, with an audit record.
+pub async fn retry_job(job: &JobKey) -> Result<(), EventConsumerError> {
+    let pool = connect(&job.database).await?;
+    if operator::retry_job(&pool, job).await? {
+        return Ok(());
+    }
+    Err(no_dead_job(job))
+}
+
+/// Drops a job that was given up, with an audit record. Answers with its event.
+pub async fn discard_job(job: &JobKey) -> Result<Uuid, EventConsumerError> {
+    let pool = connect(&job.database).await?;
+    let event = operator::discard_job(&pool, job).await?;
+    event.ok_or_else(|| no_dead_job(job))
+}
+
 /// Moves a subscriber to another place of a partition, with an audit record.
 pub async fn reset(place: &ResetConfig) -> Result<(), EventConsumerError> {
     let pool = connect(&place.database).await?;
-    if inbox_reset::reset(&pool, place).await? {
+    if operator::reset(&pool, place).await? {
         return Ok(());
     }
     Err(EventConsumerError::NoPlace {
@@ -199,9 +263,24 @@ pub async fn reset(place: &ResetConfig) -> Result<(), EventConsumerError> {
     })
 }
 
-/// Makes a restored database publish again.
-pub async fn rebase(config: &DatabaseConfig) -> Result<Rebased, EventConsumerError> {
-    Ok(outbox::rebase(&connect(config).await?).await?)
+/// Makes a database publish again that was restored or failed over.
+pub async fn outbox(command: &OutboxCommand<DatabaseConfig>) -> Result<(), EventConsumerError> {
+    Ok(command.run(&connect(command.database()).await?).await?)
+}
+
+fn not_parked(key: &ParkedKeyConfig) -> EventConsumerError {
+    EventConsumerError::NotParked {
+        subscriber: key.subscriber.clone(),
+        topic: key.topic.clone(),
+        key: key.key.clone(),
+    }
+}
+
+fn no_dead_job(job: &JobKey) -> EventConsumerError {
+    EventConsumerError::NoDeadJob {
+        target: job.target.clone(),
+        key: job.key.clone(),
+    }
 }
 
 async fn connect(config: &DatabaseConfig) -> Result<PgPool, EventConsumerError> {

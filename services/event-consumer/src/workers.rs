@@ -1,5 +1,6 @@
 //! What is done outside of this service's database, one worker for each target.
 
+mod in_parts;
 pub(crate) mod provision_users;
 pub(crate) mod record_activities;
 pub(crate) mod send_mail;

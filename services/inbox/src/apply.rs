@@ -10,7 +10,7 @@ use tracing::Instrument;
 use crate::consumer::{Faults, Wakes};
 use crate::event::Received;
 use crate::metrics;
-use crate::settle::{Fate, Mode, Settled, settle};
+use crate::settle::{Fate, Mode, Settled, Slow, settle};
 use crate::store;
 use crate::subscriber::{Refusal, Subscriber};
 
@@ -23,6 +23,19 @@ pub(crate) struct Batch {
     /// Where it stands afterwards.
     pub(crate) next: i64,
     pub(crate) records: Vec<Received>,
+}
+
+impl Batch {
+    /// Leaves the later half out, if there is more than one record.
+    pub(crate) fn halve(&mut self) {
+        let half = self.records.len() / 2;
+        if half > 0
+            && let Some(left_out) = self.records.get(half)
+        {
+            self.next = left_out.record().offset;
+            self.records.truncate(half);
+        }
+    }
 }
 
 /// Why a batch was not applied.
@@ -53,7 +66,7 @@ pub(crate) struct Applier {
 
 impl Applier {
     /// Applies `batch`, all of it or nothing.
-    pub(crate) async fn apply(&self, batch: &Batch) -> Result<(), Failure> {
+    pub(crate) async fn apply(&self, batch: &Batch, slow: Slow) -> Result<(), Failure> {
         let span = tracing::info_span!(
             "inbox.apply",
             subscriber = self.subscriber.name(),
@@ -64,16 +77,19 @@ impl Applier {
         crate::trace::join(&span, batch.records.iter().map(traceparent));
         async {
             // Savepoints cost two round trips, so they come only after a refusal.
-            match self.attempt(batch, false).await {
-                Err(Failure::Refusal(Refusal::Refused(_))) => self.attempt(batch, true).await,
-                outcome => outcome,
+            if slow == Slow::Unavailable {
+                match self.attempt(batch, false, slow).await {
+                    Err(Failure::Refusal(Refusal::Refused(_))) => {}
+                    outcome => return outcome,
+                }
             }
+            self.attempt(batch, true, slow).await
         }
         .instrument(span)
         .await
     }
 
-    async fn attempt(&self, batch: &Batch, savepoints: bool) -> Result<(), Failure> {
+    async fn attempt(&self, batch: &Batch, savepoints: bool, slow: Slow) -> Result<(), Failure> {
         let subscriber = self.subscriber.as_ref();
         let (name, topic) = (subscriber.name(), &*batch.topic);
         let mut transaction = self.pool.begin().await?;
@@ -96,6 +112,7 @@ impl Applier {
             savepoints,
             heed_parked: true,
             check_versions: !self.faults.skip_version_check,
+            slow,
         };
         let settled = settle(&mut transaction, subscriber, topic, &batch.records, mode).await?;
         self.park(&mut transaction, batch, &settled.fates).await?;

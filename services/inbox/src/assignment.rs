@@ -16,13 +16,14 @@ use time::OffsetDateTime;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics;
 use crate::partition::{End, Progress};
 
-/// How long a partition that is taken away may finish its batch. Then it is dropped: the database keeps it out.
+/// How long partitions that are taken away may finish their batches, all together: Kafka's client is not served meanwhile.
+/// Then they are dropped: the database keeps them out.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// A topic and one of its partitions.
@@ -84,10 +85,11 @@ impl Assignment {
                 stop.cancel();
             }
         }
+        let until = tokio::time::Instant::now() + GRACE;
         for ((topic, partition), phase) in released {
             if let Phase::Reading { mut task, .. } = phase {
                 self.runtime.block_on(async {
-                    if timeout(GRACE, &mut task).await.is_err() {
+                    if timeout_at(until, &mut task).await.is_err() {
                         task.abort();
                         let _ = task.await;
                     }

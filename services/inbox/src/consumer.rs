@@ -31,6 +31,8 @@ pub struct ConsumerConfig {
     pub pool: PgPool,
     /// At most so many.
     pub connections: u32,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
     /// Delays before each retry of a parked key; after the last one it is dead.
     pub retry_tiers: Vec<Duration>,
     /// How often to look for keys that are due.
@@ -43,7 +45,7 @@ pub struct ConsumerConfig {
     pub session_timeout: Duration,
     /// How often to look for topics and partitions that are new.
     pub metadata_refresh: Duration,
-    /// How long a job may be in hand.
+    /// How long jobs stay claimed by a replica that gives no sign of life.
     pub job_lease: Duration,
     /// How often to look for jobs that nobody announced.
     pub job_poll: Duration,
@@ -66,6 +68,7 @@ impl ConsumerConfig {
             group_prefix: group_prefix.into(),
             pool,
             connections: 8,
+            statement_timeout: Duration::from_secs(5),
             retry_tiers: [1, 10, 60, 600, 3600].map(Duration::from_secs).to_vec(),
             retry_poll: Duration::from_millis(250),
             max_batch: 500,
@@ -266,9 +269,10 @@ async fn endless(task: impl Future<Output = ()>) -> Result<(), ConsumerError> {
 /// do not wait for the disk: what a crash of the server takes away it takes away together with the offset, so it is read
 /// again.
 fn own_pool(config: &ConsumerConfig) -> PgPool {
+    let statement_timeout = format!("{}ms", config.statement_timeout.as_millis());
     let options = (*config.pool.connect_options()).clone().options([
         ("idle_in_transaction_session_timeout", "5s"),
-        ("statement_timeout", "5s"),
+        ("statement_timeout", statement_timeout.as_str()),
         ("lock_timeout", "3s"),
         ("synchronous_commit", "off"),
     ]);

@@ -1,8 +1,10 @@
 //! A record of Kafka, and the event that it carries.
 
+use std::fmt::Write as _;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -27,6 +29,14 @@ pub struct Record {
     pub payload: Bytes,
 }
 
+impl Record {
+    /// The key as text, the way [`Event::key`] has it.
+    #[must_use]
+    pub fn key_text(&self) -> String {
+        key_text(&self.key)
+    }
+}
+
 /// An event: a record whose headers say what it is (CloudEvents 1.0, binary mode).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -40,7 +50,8 @@ pub struct Event {
     pub subject: String,
     /// When the change was made (`ce_time`).
     pub time: OffsetDateTime,
-    /// The record's key as text; hexadecimal after `\x` where it is no text.
+    /// The record's key as text; hexadecimal after `\x` where it is no text that PostgreSQL keeps, and the SHA-256 of it
+    /// after `\h` where that would be longer than 1,024 bytes.
     pub key: String,
     /// Version of the aggregate after the change (`ce_sequence`): 1, 2, 3, ... within a generation.
     pub version: i64,
@@ -90,7 +101,7 @@ pub(crate) enum Received {
 
 impl Received {
     pub(crate) fn new(record: Record) -> Self {
-        let key = key_text(&record.key);
+        let key = record.key_text();
         match read_headers(&record) {
             Ok(headers) => Self::Event(Event {
                 id: headers.id,
@@ -181,14 +192,30 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(record: &Record, name: &str) -> Re
         .map_err(|error| format!("header {name}: {error}"))
 }
 
-/// PostgreSQL's text holds neither broken UTF-8 nor NUL, and a key that it refuses would stop the whole partition.
+/// Bytes of a key as text. An index row of PostgreSQL takes some 2,700, the names beside the key included.
+const LONGEST_KEY: usize = 1_024;
+
+/// PostgreSQL's text holds neither broken UTF-8 nor NUL, its indexes hold nothing long, and a key that it refuses would stop
+/// the whole partition: not even parking it would work.
 fn key_text(key: &[u8]) -> String {
     match std::str::from_utf8(key) {
-        Ok(text) if !text.contains('\0') => text.to_owned(),
-        _ => key
-            .iter()
-            .fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}")),
+        // A backslash begins the forms below.
+        Ok(text)
+            if text.len() <= LONGEST_KEY && !text.contains('\0') && !text.starts_with('\\') =>
+        {
+            text.to_owned()
+        }
+        _ if 2 * (key.len() + 1) <= LONGEST_KEY => hexadecimal("\\x", key),
+        _ => hexadecimal("\\h", digest(&SHA256, key).as_ref()),
     }
+}
+
+fn hexadecimal(prefix: &str, bytes: &[u8]) -> String {
+    bytes.iter().fold(prefix.to_owned(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -251,5 +278,22 @@ mod tests {
         assert_eq!(key_text(b"abc"), "abc");
         assert_eq!(key_text(&[0xff, 0x01]), "\\xff01");
         assert_eq!(key_text(b"a\0"), "\\x6100");
+        assert_eq!(key_text(b"\\x6100"), "\\x5c7836313030");
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_for_an_index_is_known_by_its_hash() {
+        let (long, longer) = ("k".repeat(LONGEST_KEY), "k".repeat(LONGEST_KEY + 1));
+        assert_eq!(key_text(long.as_bytes()), long);
+        assert!(key_text(&[0xff; LONGEST_KEY / 2 - 1]).starts_with("\\xff"));
+        for long in [longer.as_bytes(), &[0xff; LONGEST_KEY / 2][..]] {
+            let text = key_text(long);
+            assert!(text.starts_with("\\h"), "{text}");
+            assert_eq!(text.len(), 2 + 64);
+        }
+        assert_ne!(
+            key_text(longer.as_bytes()),
+            key_text("l".repeat(LONGEST_KEY + 1).as_bytes())
+        );
     }
 }

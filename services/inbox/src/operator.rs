@@ -1,9 +1,8 @@
 //! What an operator can do. Everything happens under the lock of the partition, so a running consumer sees it at its next
-//! batch and needs no stop.
+//! batch and needs no stop; and in the transaction of the caller, who adds who did it and commits.
 
 use sqlx::{PgConnection, PgPool};
 
-use crate::event::Received;
 use crate::store;
 pub use crate::store::parked::ParkedKey;
 
@@ -46,31 +45,29 @@ pub async fn parked(
 ///
 /// # Errors
 /// When the database is away.
-pub async fn retry(pool: &PgPool, key: KeyOf<'_>, gap: Gap) -> sqlx::Result<bool> {
+pub async fn retry(connection: &mut PgConnection, key: KeyOf<'_>, gap: Gap) -> sqlx::Result<bool> {
     let KeyOf {
         subscriber,
         topic,
         key,
     } = key;
-    let mut transaction = pool.begin().await?;
     let Some(partition) =
-        store::parked::partition(&mut *transaction, subscriber, topic, key).await?
+        store::parked::partition(&mut *connection, subscriber, topic, key).await?
     else {
         return Ok(false);
     };
-    store::offsets::lock(&mut *transaction, subscriber, topic, partition).await?;
+    store::offsets::lock(&mut *connection, subscriber, topic, partition).await?;
     if gap == Gap::Accept {
-        let first = store::parked::first(&mut *transaction, subscriber, topic, key, 1).await?;
+        let first = store::parked::first(&mut *connection, subscriber, topic, key, 1).await?;
         if let Some((Some(generation), Some(version))) =
             first.first().map(|queued| queued.received.place())
         {
             let last = version.saturating_sub(1);
-            store::versions::accept(&mut *transaction, subscriber, topic, key, generation, last)
+            store::versions::accept(&mut *connection, subscriber, topic, key, generation, last)
                 .await?;
         }
     }
-    store::parked::release(&mut transaction, subscriber, topic, key).await?;
-    transaction.commit().await?;
+    store::parked::release(connection, subscriber, topic, key).await?;
     Ok(true)
 }
 
@@ -79,26 +76,25 @@ pub async fn retry(pool: &PgPool, key: KeyOf<'_>, gap: Gap) -> sqlx::Result<bool
 ///
 /// # Errors
 /// When the database is away.
-pub async fn discard(pool: &PgPool, key: KeyOf<'_>) -> sqlx::Result<Option<i64>> {
+pub async fn discard(connection: &mut PgConnection, key: KeyOf<'_>) -> sqlx::Result<Option<i64>> {
     let KeyOf {
         subscriber,
         topic,
         key,
     } = key;
-    let mut transaction = pool.begin().await?;
     let Some(partition) =
-        store::parked::partition(&mut *transaction, subscriber, topic, key).await?
+        store::parked::partition(&mut *connection, subscriber, topic, key).await?
     else {
         return Ok(None);
     };
-    store::offsets::lock(&mut *transaction, subscriber, topic, partition).await?;
-    let first = store::parked::first(&mut *transaction, subscriber, topic, key, 1).await?;
+    store::offsets::lock(&mut *connection, subscriber, topic, partition).await?;
+    let first = store::parked::first(&mut *connection, subscriber, topic, key, 1).await?;
     let Some(first) = first.first() else {
         return Ok(None);
     };
     if let (Some(generation), Some(version)) = first.received.place() {
         store::versions::accept(
-            &mut *transaction,
+            &mut *connection,
             subscriber,
             topic,
             key,
@@ -107,23 +103,14 @@ pub async fn discard(pool: &PgPool, key: KeyOf<'_>) -> sqlx::Result<Option<i64>>
         )
         .await?;
     }
-    store::parked::remove(&mut *transaction, &[first.id]).await?;
-    store::parked::release(&mut transaction, subscriber, topic, key).await?;
-    transaction.commit().await?;
-
-    let id = match &first.received {
-        Received::Event(event) => Some(event.id),
-        Received::Undecodable(_) => None,
-    };
-    let offset = first.received.record().offset;
-    tracing::warn!(subscriber, topic, key, offset, event_id = ?id, "record discarded by an operator");
-    Ok(Some(offset))
+    store::parked::remove(&mut *connection, &[first.id]).await?;
+    store::parked::release(connection, subscriber, topic, key).await?;
+    Ok(Some(first.received.record().offset))
 }
 
 /// Moves a subscriber in a partition to offset `to`, or with `None` to the oldest record that there is, and lets it take the
 /// topic as it now is. What is skipped has no effect; what comes again is a repeat. Answers with the offset of the record that
-/// would have been next; `None`: it has no place there. Happens with the transaction of `connection`, to which the caller adds
-/// who did it and why.
+/// would have been next; `None`: it has no place there.
 ///
 /// # Errors
 /// When the database is away.

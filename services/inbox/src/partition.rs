@@ -19,9 +19,13 @@ use crate::assignment::Assignment;
 use crate::event::{Received, Record};
 use crate::jobs::back_off;
 use crate::metrics;
+use crate::settle::Slow;
+use crate::subscriber::Refusal;
 
 /// How long a batch may take; a server that is silent for longer is away.
 const LIMIT: Duration = Duration::from_secs(20);
+/// After so many tries in a row in which a statement took too long, the events are taken to be too much for one.
+const SLOW_TRIES: u32 = 3;
 
 /// Reads a partition.
 pub(crate) struct PartitionReader {
@@ -71,7 +75,7 @@ impl PartitionReader {
                 }
                 Err(error) => return End::Reopen(error.to_string()),
             };
-            if let Some(end) = self.settle(&batch, &stop).await {
+            if let Some(end) = self.settle(batch, &stop).await {
                 return end;
             }
             if stop.is_cancelled() {
@@ -136,12 +140,19 @@ impl PartitionReader {
         }
     }
 
-    /// Applies `batch`, however long the database is away. `Some`: this is the end of reading.
-    async fn settle(&self, batch: &Batch, stop: &CancellationToken) -> Option<End> {
+    /// Applies `batch`, however long the database is away. Where it is too much for the time that a statement has, it is
+    /// halved until it is not, or until the event at fault is alone and parks its key. `Some`: this is the end of reading.
+    async fn settle(&self, mut batch: Batch, stop: &CancellationToken) -> Option<End> {
         let name = self.applier.subscriber.name();
-        let mut failures = 0;
+        let taken = batch.next;
+        let (mut failures, mut slow_tries) = (0, 0);
         loop {
-            let applied = timeout(LIMIT, self.applier.apply(batch)).await;
+            let slow = if slow_tries >= SLOW_TRIES && batch.records.len() == 1 {
+                Slow::Refused
+            } else {
+                Slow::Unavailable
+            };
+            let applied = timeout(LIMIT, self.applier.apply(&batch, slow)).await;
             match applied.unwrap_or_else(|_| Err(silence().into())) {
                 Ok(()) => {
                     if failures > 0 {
@@ -157,7 +168,10 @@ impl PartitionReader {
                     let _ = self
                         .consumer
                         .store_offset(&self.topic, self.partition, batch.next - 1);
-                    return None;
+                    // What was left out is gone from the client's queue.
+                    return (batch.next < taken).then(|| {
+                        End::Reopen("a batch took too long and was applied in part".to_owned())
+                    });
                 }
                 Err(Failure::Fenced) => {
                     metrics::get().fenced.with_label_values(&[name]).inc();
@@ -169,13 +183,11 @@ impl PartitionReader {
                         .with_label_values(&[name])
                         .inc();
                     if failures == 0 {
-                        tracing::warn!(
-                            subscriber = name,
-                            topic = &*self.topic,
-                            partition = self.partition,
-                            %refusal,
-                            "events cannot take effect"
-                        );
+                        self.tell(&refusal);
+                    }
+                    slow_tries = if refusal.is_slow() { slow_tries + 1 } else { 0 };
+                    if slow_tries >= SLOW_TRIES {
+                        batch.halve();
                     }
                     let pause =
                         back_off(Duration::from_millis(50), Duration::from_secs(2), failures);
@@ -186,6 +198,26 @@ impl PartitionReader {
                     }
                 }
             }
+        }
+    }
+
+    fn tell(&self, refusal: &Refusal) {
+        let (subscriber, topic) = (self.applier.subscriber.name(), &*self.topic);
+        match refusal {
+            Refusal::Unavailable(_) => tracing::warn!(
+                subscriber,
+                topic,
+                partition = self.partition,
+                %refusal,
+                "events cannot take effect"
+            ),
+            Refusal::Refused(_) => tracing::error!(
+                subscriber,
+                topic,
+                partition = self.partition,
+                %refusal,
+                "events can neither take effect nor be parked: the partition stands still"
+            ),
         }
     }
 }

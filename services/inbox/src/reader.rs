@@ -172,7 +172,7 @@ impl Reader {
             .set("auto.commit.interval.ms", "5000")
             // For each partition, as each has a queue of its own.
             .set("queued.min.messages", "5000")
-            .set("queued.max.messages.kbytes", "4096")
+            .set("queued.max.messages.kbytes", "1024")
             .set("fetch.queue.backoff.ms", "2")
             .set("statistics.interval.ms", "5000");
         config

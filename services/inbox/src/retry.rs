@@ -1,6 +1,6 @@
 //! Tries the events of parked keys again, tier by tier, until they take effect or are given up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::consumer::Wakes;
 use crate::event::{Received, Record};
 use crate::jobs::back_off;
 use crate::metrics;
-use crate::settle::{Cause, Fate, Mode, settle};
+use crate::settle::{Cause, Fate, Mode, Slow, settle};
 use crate::store;
 use crate::store::parked::{Due, Queued};
 use crate::subscriber::{DeadLetters, Refusal, Subscriber};
@@ -67,16 +67,63 @@ impl Retrier {
         let due = store::parked::due(&self.pool, names, KEYS)
             .await
             .map_err(Refusal::Unavailable)?;
+        let mut busy = HashSet::new();
         for due in &due {
-            if let Some(subscriber) = self.subscribers.get(due.subscriber.as_str()) {
-                self.retry(subscriber.as_ref(), due).await?;
+            let place = (due.subscriber.as_str(), due.topic.as_str(), due.partition);
+            let Some(subscriber) = self.subscribers.get(due.subscriber.as_str()) else {
+                continue;
+            };
+            if busy.contains(&place) {
+                continue;
             }
+            let Err(error) = self.retry_in_time(subscriber.as_ref(), due).await else {
+                continue;
+            };
+            if !error.is_answer() {
+                return Err(error);
+            }
+            // It is this key or its partition: those of others do not wait for it, and the next round begins with another.
+            tracing::warn!(
+                subscriber = due.subscriber,
+                topic = due.topic,
+                key = due.key,
+                partition = due.partition,
+                %error,
+                "a parked key cannot be retried now"
+            );
+            busy.insert(place);
+            let delay = self
+                .tiers
+                .first()
+                .copied()
+                .unwrap_or(self.poll)
+                .as_secs_f64();
+            let (name, topic, key) = (&due.subscriber, &due.topic, &due.key);
+            store::parked::defer(&self.pool, name, topic, key, delay).await?;
         }
         Ok(())
     }
 
-    /// Applies as much of a key as can be applied.
-    async fn retry(&self, subscriber: &dyn Subscriber, due: &Due) -> Result<(), Refusal> {
+    /// Retries a key; where its records are too much for the time that a statement has, the first of them alone, which is at
+    /// fault if that takes too long as well.
+    async fn retry_in_time(&self, subscriber: &dyn Subscriber, due: &Due) -> Result<(), Refusal> {
+        match self
+            .retry(subscriber, due, RECORDS, Slow::Unavailable)
+            .await
+        {
+            Err(error) if error.is_slow() => self.retry(subscriber, due, 1, Slow::Refused).await,
+            outcome => outcome,
+        }
+    }
+
+    /// Applies as much of the first `limit` records of a key as can be applied.
+    async fn retry(
+        &self,
+        subscriber: &dyn Subscriber,
+        due: &Due,
+        limit: i64,
+        slow: Slow,
+    ) -> Result<(), Refusal> {
         let name = subscriber.name();
         let mut transaction = self.pool.begin().await?;
         sqlx::query!("set local synchronous_commit = on")
@@ -95,7 +142,7 @@ impl Retrier {
             return Ok(());
         };
         let queued =
-            store::parked::first(&mut *transaction, name, &due.topic, &due.key, RECORDS).await?;
+            store::parked::first(&mut *transaction, name, &due.topic, &due.key, limit).await?;
         let records: Vec<Received> = queued
             .iter()
             .map(|queued| queued.received.clone())
@@ -104,6 +151,7 @@ impl Retrier {
             savepoints: true,
             heed_parked: false,
             check_versions: true,
+            slow,
         };
         let settled = settle(&mut transaction, subscriber, &due.topic, &records, mode).await?;
 

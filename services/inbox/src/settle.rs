@@ -40,6 +40,15 @@ pub(crate) enum Fate {
     Behind,
 }
 
+/// What to make of an event whose statements take longer than they may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slow {
+    /// The server is at fault, for all that is known: the end of the transaction.
+    Unavailable,
+    /// The event is at fault, as if the subscriber had refused it. Only under savepoints.
+    Refused,
+}
+
 /// How to settle.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mode {
@@ -50,6 +59,7 @@ pub(crate) struct Mode {
     pub(crate) heed_parked: bool,
     /// Whether versions count. They always do but in the tests of the tests.
     pub(crate) check_versions: bool,
+    pub(crate) slow: Slow,
 }
 
 /// What became of each record, and what is to be done after the commit.
@@ -82,7 +92,10 @@ pub(crate) async fn settle(
         .collect();
     if !turn.is_empty() {
         if mode.savepoints {
-            apply_in_parts(connection, subscriber, turn, &mut fates, &mut jobs).await?;
+            apply_in_parts(
+                connection, subscriber, turn, mode.slow, &mut fates, &mut jobs,
+            )
+            .await?;
             park_once(records, &mut fates);
         } else {
             let events: Vec<&Event> = turn.iter().map(|(_, event)| *event).collect();
@@ -189,6 +202,7 @@ async fn apply_in_parts(
     connection: &mut PgConnection,
     subscriber: &dyn Subscriber,
     events: Vec<(usize, &Event)>,
+    slow: Slow,
     fates: &mut [Fate],
     jobs: &mut Vec<NewJob>,
 ) -> Result<(), Refusal> {
@@ -210,8 +224,12 @@ async fn apply_in_parts(
         let Err(refusal) = apply_part(connection, subscriber, &part, jobs).await else {
             continue;
         };
-        let Refusal::Refused(reason) = refusal else {
-            return Err(refusal);
+        let reason = match refusal {
+            Refusal::Refused(reason) => reason,
+            slowness if slow == Slow::Refused && slowness.is_slow() => {
+                "it takes longer than a statement may".to_owned()
+            }
+            refusal => return Err(refusal),
         };
         jobs.truncate(jobs_before);
         if part.len() == 1 {

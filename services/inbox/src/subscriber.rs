@@ -62,6 +62,19 @@ impl Refusal {
         // A reason may quote a payload, and PostgreSQL's text holds no NUL.
         Self::Refused(reason.to_string().replace('\0', "\u{fffd}"))
     }
+
+    /// Whether a statement took longer than it may. Nothing tells yet whether the server is at fault or the event.
+    pub(crate) fn is_slow(&self) -> bool {
+        matches!(self, Self::Unavailable(sqlx::Error::Database(error)) if error.code().as_deref() == Some("57014"))
+    }
+
+    /// Whether the server answers, so that others may have more luck.
+    pub(crate) fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(_) | Self::Unavailable(sqlx::Error::Database(_))
+        )
+    }
 }
 
 impl From<sqlx::Error> for Refusal {
@@ -98,7 +111,7 @@ fn at_fault_is_the_data(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
             code == "25P02"
-                || ["0A", "21", "22", "23", "42", "44", "P0"]
+                || ["0A", "21", "22", "23", "42", "44", "54", "P0"]
                     .iter()
                     .any(|class| code.starts_with(class))
         }

@@ -9,14 +9,14 @@ use crate::Topic;
 /// Why an event was not written. The transaction is unusable after [`AppendError::Database`] only.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The payload is larger than the topic allows.
+    /// The payload is larger than the topic allows, or the whole record larger than Kafka takes.
     #[error("an event of {size} bytes is too large for {topic}, which takes {limit}")]
     TooLarge {
         /// Name of the topic.
         topic: &'static str,
-        /// Size of the payload in bytes.
+        /// Size in bytes: of the payload, or of the record with its key and its headers.
         size: usize,
-        /// What the topic takes, in bytes.
+        /// What may be, in bytes.
         limit: usize,
     },
     /// PostgreSQL refused the row.
@@ -66,12 +66,17 @@ pub async fn append_encoded(
     version: i64,
     event: Encoded<'_>,
 ) -> Result<Uuid, AppendError> {
-    if event.payload.len() > topic.max_payload {
-        return Err(AppendError::TooLarge {
-            topic: topic.name,
-            size: event.payload.len(),
-            limit: topic.max_payload,
-        });
+    for (size, limit) in [
+        (event.payload.len(), topic.max_payload),
+        (record_size(key, &event), RECORD),
+    ] {
+        if size > limit {
+            return Err(AppendError::TooLarge {
+                topic: topic.name,
+                size,
+                limit,
+            });
+        }
     }
     let id = Uuid::now_v7();
     let headers = (!event.headers.is_empty())
@@ -92,4 +97,23 @@ pub async fn append_encoded(
     .execute(connection)
     .await?;
     Ok(id)
+}
+
+/// The producer sends no record above 1,000,000 bytes, and one that it refuses would stop all that come after it. The rest is for
+/// what the relay adds to each.
+const RECORD: usize = 950 * 1024;
+
+/// What a header takes beside its name and its value: the lengths of the two.
+const LENGTHS: usize = 10;
+
+fn record_size(key: &str, event: &Encoded<'_>) -> usize {
+    let headers = event.headers.iter();
+    // The key goes along a second time, as `ce_subject`.
+    2 * key.len()
+        + event.event_type.len()
+        + event.traceparent.as_ref().map_or(0, String::len)
+        + event.payload.len()
+        + headers
+            .map(|(name, value)| name.len() + value.len() + LENGTHS)
+            .sum::<usize>()
 }

@@ -4,6 +4,7 @@
 //! committed; one of them at a time holds the lease. README.md says how the pieces fit and why they are so.
 
 mod append;
+mod command;
 mod config;
 mod rebase;
 mod relay;
@@ -11,8 +12,9 @@ mod relay;
 pub mod window;
 
 pub use append::{AppendError, Encoded, append, append_encoded};
+pub use command::OutboxCommand;
 pub use config::KafkaConfig;
-pub use rebase::{Rebased, rebase};
+pub use rebase::{Rebased, ResumeError, rebase, resume};
 pub use relay::{Failpoint, Relay, RelayConfig, Step, Wake};
 pub use sqlx::migrate::MigrateError;
 

@@ -13,9 +13,13 @@ pub struct Rebased {
 ///
 /// A restore rewinds the versions of aggregates, so subscribers must not compare the new ones with what they had seen; the
 /// generation tells them. It rewinds transaction ids too, so the rows get the id of this transaction. A relay that holds the
-/// lease is fenced.
+/// lease is fenced. Takes as long as the rows are many, whatever `statement_timeout` the pool has.
 pub async fn rebase(pool: &PgPool) -> Result<Rebased, sqlx::Error> {
     let mut transaction = pool.begin().await?;
+    // After a long outage there are millions of rows, and it is an operator who waits, not a caller.
+    sqlx::raw_sql("set local statement_timeout = 0")
+        .execute(&mut *transaction)
+        .await?;
     // The clock and not a count: a second restore from an older backup would count to the same number again.
     let generation = sqlx::query_scalar!(
         r#"update outbox.relay
@@ -35,4 +39,46 @@ pub async fn rebase(pool: &PgPool) -> Result<Rebased, sqlx::Error> {
         generation,
         entries,
     })
+}
+
+/// Why [`resume`] did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// The cursor speaks of transactions that this database never had.
+    #[error(
+        "this database is another one than the cursor's, or older than it: only `outbox rebase` makes it publish again"
+    )]
+    Rewound,
+    /// PostgreSQL did not do it.
+    #[error("the outbox could not be resumed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Makes the relay go on where it was, after a fail-over without a loss: same stream, nothing published twice. A relay that holds
+/// the lease is fenced.
+///
+/// That nothing was lost is the operator's word, such as for a standby that replicates synchronously. The database shows only that
+/// it is of the same cluster, that its outbox was not restored from a dump, and that it has the transactions that the cursor knows.
+///
+/// # Errors
+/// [`ResumeError::Rewound`] where one of these does not hold.
+pub async fn resume(pool: &PgPool) -> Result<(), ResumeError> {
+    let resumed = sqlx::query!(
+        r#"update outbox.relay
+           set holder = null, epoch = epoch + 1, expires_at = '-infinity', origin = null
+           where singleton
+             and (origin is null
+                  or split_part(origin, '/', 1) = (select system_identifier::text from pg_control_system())
+                     and split_part(origin, '/', 3) = 'outbox.relay'::regclass::oid::text)
+             and pg_snapshot_xmax(lo) <= pg_snapshot_xmax(pg_current_snapshot())
+             and (hi is null or pg_snapshot_xmax(hi) <= pg_snapshot_xmax(pg_current_snapshot()))"#
+    )
+    .execute(pool)
+    .await?
+    .rows_affected();
+    if resumed == 1 {
+        Ok(())
+    } else {
+        Err(ResumeError::Rewound)
+    }
 }

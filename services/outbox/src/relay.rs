@@ -174,9 +174,7 @@ impl Relay {
         let mut tasks = JoinSet::new();
         tasks.spawn(listen(options.clone(), Arc::clone(&self.wake)));
         let (epoch, generation) = (held.epoch, held.generation);
-        let mut holder = Holder::start(self, control, held, options, stop).await?;
-        self.measures.not_halted();
-        report.recovered();
+        let mut holder = Holder::start(self, control, held, options, stop, report).await?;
         tracing::info!(epoch, generation, "this relay publishes");
         holder.run().await
     }
@@ -190,7 +188,7 @@ impl Relay {
         let mut measured = None::<Instant>;
         loop {
             if measured.is_none_or(|at| at.elapsed() >= MEASURE_EVERY) {
-                answered(self.measures.sample(control)).await?;
+                self.measures.sample(control).await?;
                 measured = Some(Instant::now());
             }
             match answered(control.acquire(self.id)).await? {

@@ -5,7 +5,7 @@ use chassis::grpc::GrpcConfig;
 use chassis::process::{ProcessConfig, Secret};
 use chassis::upstream;
 use http::Uri;
-use outbox::KafkaConfig;
+use outbox::{KafkaConfig, OutboxCommand};
 
 /// Where the address of the database comes from.
 pub(crate) const DATABASE_URL: &str = "USER_DATABASE_URL";
@@ -20,14 +20,7 @@ pub enum Command {
     Migrate(DatabaseConfig),
     /// Looks after the outbox
     #[command(subcommand)]
-    Outbox(OutboxCommand),
-}
-
-/// What can be done to the outbox.
-#[derive(Debug, clap::Subcommand)]
-pub enum OutboxCommand {
-    /// Publishes what is left in the outbox as a new generation: needed once after the database was restored
-    Rebase(DatabaseConfig),
+    Outbox(OutboxCommand<DatabaseConfig>),
 }
 
 /// What serving needs.

@@ -25,7 +25,7 @@ use grimoire_proto::user::v1::activity_service_server::ActivityServiceServer;
 use grimoire_proto::user::v1::preferences_service_server::PreferencesServiceServer;
 use grimoire_proto::user::v1::profile_service_server::ProfileServiceServer;
 use grimoire_proto::user::v1::user_data_service_server::UserDataServiceServer;
-use outbox::{Rebased, Relay, Wake};
+use outbox::{OutboxCommand, Relay, ResumeError, Wake};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 
@@ -54,6 +54,9 @@ pub enum UserError {
     /// A statement failed.
     #[error("the database failed: {0}")]
     Statement(#[from] sqlx::Error),
+    /// Its outbox stays as it is.
+    #[error(transparent)]
+    Outbox(#[from] ResumeError),
     /// It cannot be called.
     #[error(transparent)]
     Grpc(#[from] GrpcError),
@@ -112,12 +115,13 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), UserError> {
     Ok(database::migrate(NAME, DATABASE_URL, &config.database_url, &MIGRATIONS).await?)
 }
 
-/// Makes a restored database publish again.
-pub async fn rebase(config: &DatabaseConfig) -> Result<Rebased, UserError> {
+/// Makes a database publish again that was restored or failed over.
+pub async fn outbox(command: &OutboxCommand<DatabaseConfig>) -> Result<(), UserError> {
+    let config = command.database();
     let pool = PoolConfig {
         database_connections: 2,
     };
     let pool = database::connect(NAME, DATABASE_URL, &config.database_url, &pool).await?;
     database::ensure_migrated(NAME, &pool, &MIGRATIONS).await?;
-    Ok(outbox::rebase(&pool).await?)
+    Ok(command.run(&pool).await?)
 }

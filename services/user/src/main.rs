@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use user::config::{Command, OutboxCommand};
+use user::config::Command;
 
 fn main() -> ExitCode {
     match chassis::process::configuration::<Command>() {
@@ -10,13 +10,6 @@ fn main() -> ExitCode {
         Command::Migrate(database) => {
             chassis::command(async || Ok(user::migrate(&database).await?))
         }
-        Command::Outbox(OutboxCommand::Rebase(database)) => chassis::command(async || {
-            let rebased = user::rebase(&database).await?;
-            println!(
-                "{} events will be published as generation {}",
-                rebased.entries, rebased.generation
-            );
-            Ok(())
-        }),
+        Command::Outbox(command) => chassis::command(async || Ok(user::outbox(&command).await?)),
     }
 }

@@ -104,12 +104,7 @@ impl Instance {
 
     /// Whether a process is replaced by one that the caller named: `KAFKA_BOOTSTRAP_SERVERS`, or the URL of each database.
     pub fn is_given(&self, name: &str) -> bool {
-        match self
-            .topology
-            .processes
-            .get(name)
-            .map(|process| process.kind)
-        {
+        match self.topology.kind_of(name) {
             Some(Kind::Postgres) => self.given_databases,
             Some(Kind::Kafka) => self.environment.contains_key(BOOTSTRAP),
             _ => false,

@@ -29,6 +29,11 @@ pub(crate) fn program(instance: &Instance, name: &str, say: &dyn Fn(&str)) -> Re
 
     let java = java()?;
     let jars = jars(layout, say)?;
+    ensure!(
+        !jars.as_os_str().as_encoded_bytes().contains(&b':'),
+        "Java cannot load Kafka's jars from {}: a class path has no way to write the colon",
+        jars.display()
+    );
     let properties = folder.join("server.properties");
     fs::write(&properties, settings(instance, name)?)?;
     if !folder.join("data/meta.properties").exists() {
@@ -73,10 +78,27 @@ fn settings(instance: &Instance, name: &str) -> Result<String> {
     Ok(template
         .replace("{port}", &instance.address(name)?.port().to_string())
         .replace("{controller_port}", &controller.to_string())
-        .replace(
-            "{data}",
-            &instance.layout.kafka().join("data").display().to_string(),
-        ))
+        .replace("{data}", &property(&instance.layout.kafka().join("data"))?))
+}
+
+/// A path as a file of properties names it: Java reads that as Latin-1, where a backslash escapes. Kafka takes a comma for the end of
+/// one path of several.
+fn property(path: &Path) -> Result<String> {
+    let text = path
+        .to_str()
+        .filter(|text| !text.contains(','))
+        .with_context(|| {
+            format!(
+                "Kafka cannot keep its data in {}: a path must be UTF-8 and have no comma",
+                path.display()
+            )
+        })?;
+    let escaped = text.encode_utf16().map(|unit| match u8::try_from(unit) {
+        Ok(b'\\') => r"\\".to_owned(),
+        Ok(byte @ b' '..=b'~') => char::from(byte).to_string(),
+        _ => format!(r"\u{unit:04x}"),
+    });
+    Ok(escaped.collect())
 }
 
 /// The folder of the jars, copied there by Maven when tilt/kafka/pom.xml asks for others than it has.
@@ -159,6 +181,8 @@ fn refuse_old_java(java: &Path) -> Result<()> {
 fn command(java: &Path, jars: &Path, least: &str, most: &str) -> Command {
     let mut command = Command::new(java);
     command.env_clear().envs(inherited()).current_dir("/");
+    // In the plain C locale Java cannot name a file whose path has other letters than English ones.
+    command.env("LC_ALL", "C.UTF-8");
     command.args([&format!("-Xms{least}"), &format!("-Xmx{most}")]);
     command.args([
         "-XX:TieredStopAtLevel=1",
@@ -185,4 +209,22 @@ fn cluster_id() -> Result<String> {
         }
     }
     bail!("the system's random bytes are not random")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_written_as_java_reads_it() {
+        for (path, expected) in [
+            ("/home/ada/a b", "/home/ada/a b"),
+            ("/home/ü/漢/🦀", r"/home/\u00fc/\u6f22/\ud83e\udd80"),
+            (r"/a\b", r"/a\\b"),
+        ] {
+            assert_eq!(property(Path::new(path)).unwrap(), expected);
+        }
+        let error = property(Path::new("/a,b")).unwrap_err().to_string();
+        assert!(error.contains("/a,b"), "{error}");
+    }
 }

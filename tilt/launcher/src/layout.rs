@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -35,11 +35,10 @@ impl Layout {
 
     /// Makes the folders that the launcher itself writes to.
     pub fn create(&self) -> Result<()> {
-        for folder in [&self.dev, &self.log(), &self.mail()] {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
-        }
-        for folder in [self.keys(), self.run()] {
+        fs::create_dir_all(&self.dev)
+            .with_context(|| format!("cannot make {}", self.dev.display()))?;
+        // Mails carry tokens that are good for a while, and logs tell who did what.
+        for folder in [self.keys(), self.run(), self.mail(), self.log()] {
             create_private(&folder)?;
         }
         Ok(())
@@ -78,13 +77,14 @@ impl Layout {
     }
 }
 
-/// A folder that its owner alone may enter.
+/// A folder that its owner alone may enter, also where it was there before.
 pub(crate) fn create_private(folder: &Path) -> Result<()> {
-    fs::DirBuilder::new()
+    let made = fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .with_context(|| format!("cannot make {}", folder.display()))
+        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)));
+    made.with_context(|| format!("cannot make {}", folder.display()))
 }
 
 /// Writes a file that its owner alone may read; who reads meanwhile sees the old or the new content whole.

@@ -2,6 +2,7 @@
 //! command line; tests start instances of their own by [`Stack`].
 
 mod event;
+mod forget;
 pub mod instance;
 mod kafka;
 pub mod keys;
@@ -22,6 +23,7 @@ mod template;
 pub mod topology;
 mod waiting;
 
+pub use forget::forget;
 pub use nix::sys::signal::Signal;
 pub use ports::Ports;
 pub use stack::{Notice, Stack, StackOptions, Stopper};

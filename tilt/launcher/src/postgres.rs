@@ -1,7 +1,7 @@
 //! A private PostgreSQL: the server of the distribution, or one from npm, on loopback.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,7 +29,7 @@ pub(crate) fn program(instance: &Instance, name: &str, say: &dyn Fn(&str)) -> Re
     let data = home.join("data");
     if !data.join("PG_VERSION").exists() {
         say("making the database cluster");
-        initialise(&instance.layout, &home, &bin, user)?;
+        initialise(instance, &home, &bin, user)?;
     }
     refuse_other_version(&data, &bin)?;
 
@@ -177,17 +177,18 @@ fn reachable(folder: &Path, user: User) -> Result<bool> {
 }
 
 /// Makes the cluster beside its place and moves it there whole: one that was interrupted is not taken for a good one.
-fn initialise(layout: &Layout, home: &Path, bin: &Path, user: Option<User>) -> Result<()> {
+fn initialise(instance: &Instance, home: &Path, bin: &Path, user: Option<User>) -> Result<()> {
     let (new, password) = (home.join("data.new"), home.join("password"));
     if new.exists() {
         fs::remove_dir_all(&new)?;
     }
     write_private(
         &password,
-        keys::database_password(layout, "superuser")?.as_bytes(),
+        keys::database_password(&instance.layout, "superuser")?.as_bytes(),
     )?;
     if let Some(user) = user {
-        chown(&password, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+        // Not of what a link leads to: the folder is that user's, who could put one there.
+        lchown(&password, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
     }
     let mut command = command(&bin.join("initdb"));
     let locale = if cfg!(target_os = "macos") {
@@ -200,10 +201,12 @@ fn initialise(layout: &Layout, home: &Path, bin: &Path, user: Option<User>) -> R
         "--auth=scram-sha-256",
         "--encoding=UTF8",
         "--no-instructions",
-        "--no-sync",
         "--locale",
         locale,
     ]);
+    if !instance.durable {
+        command.arg("--no-sync");
+    }
     command
         .arg("--pwfile")
         .arg(&password)

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::layout::{Layout, write_private};
+use crate::layout::{Layout, create_private, write_private};
 use crate::process::Identity;
 use crate::topology::Kind;
 
@@ -94,6 +94,7 @@ impl InstanceLock {
         release: bool,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self> {
+        create_private(&layout.run())?;
         let path = layout.run().join("lock");
         let file =
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -102,8 +103,13 @@ impl InstanceLock {
             let who = read(layout).map_or("by another launcher".to_owned(), |running| {
                 format!("as process {}", running.launcher.pid)
             });
+            let way = if layout.dev == Layout::new(&layout.root).dev {
+                "see ./dev status, or end it by ./dev stop"
+            } else {
+                "wait for that, or end it"
+            };
             bail!(
-                "the system of {} runs already, {who}: see ./dev status, or end it by ./dev stop",
+                "the system of {} runs already, {who}: {way}",
                 layout.dev.display()
             );
         }
@@ -163,7 +169,7 @@ pub fn records(layout: &Layout) -> Result<BTreeMap<String, Record>> {
 /// Writes what the launcher knows of a process.
 pub(crate) fn write(layout: &Layout, record: &Record) -> Result<()> {
     let folder = layout.run().join("processes");
-    crate::layout::create_private(&folder)?;
+    create_private(&folder)?;
     write_private(
         &folder.join(format!("{}.json", record.name)),
         &serde_json::to_vec(record)?,

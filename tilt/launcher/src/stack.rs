@@ -165,13 +165,7 @@ impl Stack {
         let selected = instance.topology.select(&options.only)?;
 
         let lock = InstanceLock::take(&instance.layout, options.release, instance.environment())?;
-        let kind_of = |name: &str| {
-            instance
-                .topology
-                .processes
-                .get(name)
-                .map(|process| process.kind)
-        };
+        let kind_of = |name: &str| instance.topology.kind_of(name);
         for what in records::end_leftovers(&instance.layout, kind_of)? {
             (options.report)(Notice::Leftover { what });
         }

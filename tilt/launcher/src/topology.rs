@@ -149,6 +149,11 @@ impl Topology {
         })
     }
 
+    /// What kind of process that is; `None` if there is none of that name.
+    pub fn kind_of(&self, name: &str) -> Option<Kind> {
+        self.processes.get(name).map(|process| process.kind)
+    }
+
     /// The named processes and what they need, in an order in which each comes after its needs. No name: all.
     pub fn select(&self, only: &[String]) -> Result<Vec<String>> {
         for name in only {

@@ -223,6 +223,38 @@ fn a_wrong_parameter_is_named() {
 }
 
 #[test]
+fn a_field_that_is_there_twice_is_refused_by_whatever_names() {
+    let twice = |method, target, body| {
+        let (reason, fields) = refused(method, target, body);
+        assert_eq!(reason, "INVALID_FIELD", "{body}");
+        fields[0].0.clone()
+    };
+    let me = "/v1/users/me";
+    assert_eq!(
+        twice(Method::PATCH, me, r#"{"bio": "a", "bio": "b"}"#),
+        "bio"
+    );
+    assert_eq!(
+        twice(
+            Method::PATCH,
+            me,
+            r#"{"displayName": "A", "display_name": "B"}"#
+        ),
+        "display_name"
+    );
+    let login = r#"{"email": "a@example.com", "password": "x", "email": "b@example.com"}"#;
+    assert_eq!(twice(Method::POST, "/v1/sessions:login", login), "email");
+    let nested = r#"{"notifications": {"productNews": true, "product_news": false}}"#;
+    assert_eq!(
+        twice(Method::PATCH, "/v1/users/me/preferences", nested),
+        "notifications.product_news"
+    );
+    // Keys of a map are what clients like.
+    let labels = r#"{"labels": {"displayName": "a", "display_name": "b"}}"#;
+    assert!(encoded(Method::PATCH, "/v1/users/me/preferences", labels).is_ok());
+}
+
+#[test]
 fn a_deep_body_is_refused_and_not_followed() {
     let body = format!("{}{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
     assert_eq!(

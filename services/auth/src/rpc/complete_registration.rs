@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{AccountApi, account_on_the_wire};
 use crate::client::Client;
+use crate::email::Email;
 use crate::error::Error;
 use crate::mail_token;
 use crate::password::Password;
@@ -23,11 +24,9 @@ pub(super) async fn complete_registration(
     let password = Password::chosen(request.password)?;
     let token_hash = mail_token::hash(request.token.trim());
     let registration = usable(registrations::by_token(&api.pool, &token_hash).await?)?;
-    let mut related: Vec<String> = registration
-        .email
-        .split(['@', '.', '+', '-', '_'])
-        .map(str::to_owned)
-        .collect();
+    // Rules for addresses may have become stricter since the mail was asked for.
+    let email = Email::parse(&registration.email).map_err(|_| Error::MailTokenInvalid)?;
+    let mut related = email.words();
     related.extend(
         registration
             .display_name
@@ -36,6 +35,7 @@ pub(super) async fn complete_registration(
     );
     let password_hash = api.passwords.hash(password, related).await?;
 
+    api.tokens.signer.ahead().await?;
     let mut transaction = api.pool.begin().await?;
     address_state::lock(&mut *transaction, &registration.address_hmac).await?;
     if !registrations::take(&mut *transaction, registration.id).await? {
@@ -45,18 +45,12 @@ pub(super) async fn complete_registration(
         return Err(Error::MailTokenInvalid);
     }
     let id = Uuid::now_v7();
-    let Registration {
-        email,
-        display_name,
-        locale,
-        ..
-    } = &registration;
     if !accounts::insert(
         &mut *transaction,
         id,
-        email,
-        display_name,
-        locale,
+        &email,
+        &registration.display_name,
+        &registration.locale,
         &password_hash,
     )
     .await?

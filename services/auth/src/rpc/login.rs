@@ -16,7 +16,7 @@ use crate::soft_lock;
 use crate::store::{accounts, address_state};
 
 /// A wrong password, an unknown address, a disabled account and a refused attempt cost one hash, the same writes and one commit each,
-/// and read the same.
+/// take as long, and read the same.
 pub(super) async fn login(
     api: &SessionApi,
     client: &Client,
@@ -26,13 +26,8 @@ pub(super) async fn login(
     let password = Password::presented(request.password)?;
     let address = api.pseudonyms.address(&email);
 
-    let found = accounts::credentials(
-        &api.pool,
-        email.as_str(),
-        address.as_bytes(),
-        &client.address,
-    )
-    .await?;
+    let found =
+        accounts::credentials(&api.pool, &email, address.as_bytes(), &client.network).await?;
     let delayed = soft_lock::refuses(
         found.failures,
         found.last_failure_at,
@@ -41,11 +36,12 @@ pub(super) async fn login(
     );
     // A refused attempt must not learn whether it was right, nor may its time tell.
     let stored = found
-        .password_hash
-        .as_deref()
+        .account
+        .zip(found.password_hash.as_deref())
         .filter(|_| !delayed && !found.disabled);
     let check = api.passwords.check(password.clone(), stored).await?;
 
+    api.tokens.signer.ahead().await?;
     let mut transaction = api.pool.begin().await?;
     let state = address_state::lock(&mut *transaction, address.as_bytes()).await?;
     // Decided again under the lock: of many guesses at once only the first few count as tried.
@@ -56,10 +52,7 @@ pub(super) async fn login(
             found.familiar,
             state.now,
         );
-    let proven = found
-        .account
-        .zip(stored)
-        .filter(|_| check.matches && !delayed);
+    let proven = stored.filter(|_| check.matches && !delayed);
     let (failures, last_failure_at) = match proven {
         Some(_) => (0, None),
         None if delayed => (state.failures, state.last_failure_at),
@@ -83,6 +76,7 @@ pub(super) async fn login(
     };
     let Some(account) = account else {
         transaction.commit().await?;
+        tokio::time::sleep(check.spare).await;
         api.logins
             .with_label_values(&[if delayed { "delayed" } else { "refused" }])
             .inc();
@@ -102,7 +96,7 @@ pub(super) async fn login(
 
     api.relay.committed();
     api.logins.with_label_values(&["succeeded"]).inc();
-    if let (true, Some(old)) = (check.outdated, stored) {
+    if let (true, Some((_, old))) = (check.outdated, stored) {
         tokio::spawn(rehash(
             api.pool.clone(),
             Arc::clone(&api.passwords),

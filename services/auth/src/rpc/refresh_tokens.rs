@@ -40,7 +40,9 @@ pub(super) async fn refresh_tokens(
             Outcome::Overtaken => {}
         }
     }
-    Err(Error::InvalidRefreshToken)
+    // Nothing is wrong with the token.
+    api.refreshes.with_label_values(&["overtaken"]).inc();
+    Err(Error::Overtaken)
 }
 
 enum Outcome {

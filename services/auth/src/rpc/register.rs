@@ -41,7 +41,7 @@ pub(super) async fn register(
     let version =
         address_state::count_mail(&mut *transaction, address.as_bytes(), mails, mails_since)
             .await?;
-    let account = accounts::find(&mut *transaction, email.as_str()).await?;
+    let account = accounts::find(&mut *transaction, &email).await?;
 
     let registration = Uuid::now_v7();
     let (event, kind) = match account {

@@ -4,6 +4,8 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::email::Email;
+
 /// What the account itself and its tokens show.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
@@ -22,17 +24,19 @@ pub(crate) struct Account {
 pub(crate) async fn insert(
     executor: impl PgExecutor<'_>,
     id: Uuid,
-    email: &str,
+    email: &Email,
     display_name: &str,
     locale: &str,
     password_hash: &str,
 ) -> Result<bool, sqlx::Error> {
+    let key = email.key();
     sqlx::query!(
         "insert into accounts (id, email, email_key, display_name, locale, password_hash)
-         values ($1, $2, lower($2), $3, $4, $5)
+         values ($1, $2, $3, $4, $5, $6)
          on conflict (email_key) do nothing",
         id,
-        email,
+        email.as_str(),
+        key,
         display_name,
         locale,
         password_hash,
@@ -58,9 +62,10 @@ pub(crate) async fn get(
 /// Id of the account with this address.
 pub(crate) async fn find(
     executor: impl PgExecutor<'_>,
-    email: &str,
+    email: &Email,
 ) -> Result<Option<Uuid>, sqlx::Error> {
-    sqlx::query_scalar!("select id from accounts where email_key = lower($1)", email)
+    let key = email.key();
+    sqlx::query_scalar!("select id from accounts where email_key = $1", key)
         .fetch_optional(executor)
         .await
 }
@@ -102,7 +107,7 @@ pub(crate) struct Credentials {
     pub(crate) account: Option<Uuid>,
     pub(crate) password_hash: Option<String>,
     pub(crate) disabled: bool,
-    /// Whether the account has signed in from this client address within 90 days.
+    /// Whether the account has signed in from this network within 90 days.
     pub(crate) familiar: bool,
     pub(crate) failures: i32,
     pub(crate) last_failure_at: Option<OffsetDateTime>,
@@ -111,27 +116,28 @@ pub(crate) struct Credentials {
 
 pub(crate) async fn credentials(
     executor: impl PgExecutor<'_>,
-    email: &str,
+    email: &Email,
     address_hmac: &[u8],
-    client_address: &str,
+    network: &str,
 ) -> Result<Credentials, sqlx::Error> {
+    let key = email.key();
     sqlx::query_as!(
         Credentials,
         r#"select a.id as "account?",
                   a.password_hash as "password_hash?",
                   a.disabled_at is not null as "disabled!",
                   exists (select from sessions s
-                          where s.account_id = a.id and s.address = $3 and $3 <> ''
+                          where s.account_id = a.id and s.network = $3 and $3 <> ''
                             and s.created_at > now() - interval '90 days') as "familiar!",
                   coalesce(t.failures, 0) as "failures!",
                   t.last_failure_at as "last_failure_at?",
                   now() as "now!"
            from (values (1)) as one (n)
-           left join accounts a on a.email_key = lower($1)
+           left join accounts a on a.email_key = $1
            left join address_state t on t.address_hmac = $2"#,
-        email,
+        key,
         address_hmac,
-        client_address,
+        network,
     )
     .fetch_one(executor)
     .await

@@ -65,19 +65,22 @@ pub(crate) async fn count_mail(
 }
 
 /// Forgets the counters of addresses that were idle for 90 days. A row with a version stays, without them: versions never restart.
-pub(crate) async fn sweep(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
-    sqlx::query!(
-        "with idle as (
+pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
+    let rows = sqlx::query_scalar!(
+        r#"with idle as (
              select address_hmac, event_version from address_state
              where touched_at < now() - interval '90 days' and (event_version = 0 or mails_since is not null or failures > 0)
-             limit 5000 for update skip locked),
+             limit $1 for update skip locked),
          gone as (
              delete from address_state using idle
-             where address_state.address_hmac = idle.address_hmac and idle.event_version = 0)
-         update address_state set mails = 0, mails_since = null, failures = 0, last_failure_at = null
-         from idle where address_state.address_hmac = idle.address_hmac and idle.event_version > 0",
+             where address_state.address_hmac = idle.address_hmac and idle.event_version = 0),
+         cleared as (
+             update address_state set mails = 0, mails_since = null, failures = 0, last_failure_at = null
+             from idle where address_state.address_hmac = idle.address_hmac and idle.event_version > 0)
+         select count(*) as "rows!" from idle"#,
+        most,
     )
-    .execute(executor)
-    .await
-    .map(|done| done.rows_affected())
+    .fetch_one(executor)
+    .await?;
+    Ok(u64::try_from(rows).unwrap_or(0))
 }

@@ -22,9 +22,16 @@ pub(crate) async fn remember(
 }
 
 /// Forgets devices that were not seen for a year.
-pub(crate) async fn sweep(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
-    sqlx::query!("delete from known_devices where last_seen_at < now() - interval '365 days'")
-        .execute(executor)
-        .await
-        .map(|done| done.rows_affected())
+pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
+    sqlx::query!(
+        "with old as (
+             select account_id, device_hmac from known_devices where last_seen_at < now() - interval '365 days'
+             limit $1 for update skip locked)
+         delete from known_devices using old
+         where known_devices.account_id = old.account_id and known_devices.device_hmac = old.device_hmac",
+        most,
+    )
+    .execute(executor)
+    .await
+    .map(|done| done.rows_affected())
 }

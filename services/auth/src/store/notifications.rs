@@ -110,10 +110,12 @@ pub(crate) async fn get(
 }
 
 /// Deletes what expired 30 days ago.
-pub(crate) async fn sweep(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
+pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
     sqlx::query!(
         "delete from notifications where event_id = any (array(
-             select event_id from notifications where expires_at < now() - interval '30 days' limit 5000))",
+             select event_id from notifications where expires_at < now() - interval '30 days'
+             limit $1 for update skip locked))",
+        most,
     )
     .execute(executor)
     .await

@@ -91,11 +91,14 @@ pub(crate) async fn take(executor: impl PgExecutor<'_>, id: Uuid) -> Result<bool
     .map(|done| done.rows_affected() == 1)
 }
 
-/// Deletes what expired 30 days ago, and with it the notification about it.
-pub(crate) async fn sweep(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
+/// Deletes what expired a week ago, and with it the notification about it. Until then a late click learns that its token has expired
+/// or was used; nothing else asks, and the row holds the address of somebody who may never have wanted an account.
+pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
     sqlx::query!(
         "delete from registrations where id = any (array(
-             select id from registrations where expires_at < now() - interval '30 days' limit 5000))",
+             select id from registrations where expires_at < now() - interval '7 days'
+             limit $1 for update skip locked))",
+        most,
     )
     .execute(executor)
     .await

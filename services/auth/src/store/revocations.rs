@@ -118,10 +118,12 @@ pub(crate) async fn notify(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Er
 pub(crate) const CHANNEL: &str = "grimoire_trust";
 
 /// Deletes entries that no token needs any more.
-pub(crate) async fn sweep(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
+pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
     sqlx::query!(
         "delete from revocations where id = any (array(
-             select id from revocations where expires_at < now() - interval '5 minutes' limit 5000))",
+             select id from revocations where expires_at < now() - interval '5 minutes'
+             limit $1 for update skip locked))",
+        most,
     )
     .execute(executor)
     .await

@@ -19,6 +19,7 @@ pub(crate) struct NewSession<'a> {
     pub(crate) amr: &'a [String],
     pub(crate) user_agent: &'a str,
     pub(crate) address: &'a str,
+    pub(crate) network: &'a str,
 }
 
 /// When a new session began and when its refresh token ends.
@@ -34,9 +35,9 @@ pub(crate) async fn insert(
     sqlx::query_as!(
         Opened,
         r#"insert into sessions (id, account_id, secret, refresh_kid, refresh_expires_at, absolute_expires_at, amr,
-                                 user_agent, address)
+                                 user_agent, address, network)
            values ($1, $2, $3, $4, now() + make_interval(secs => least($5::float8, $6::float8)),
-                   now() + make_interval(secs => $6::float8), $7, $8, $9)
+                   now() + make_interval(secs => $6::float8), $7, $8, $9, $10)
            returning now() as "now!", refresh_expires_at"#,
         session.id,
         session.account,
@@ -47,6 +48,7 @@ pub(crate) async fn insert(
         session.amr,
         session.user_agent,
         session.address,
+        session.network,
     )
     .fetch_one(executor)
     .await
@@ -122,21 +124,21 @@ pub(crate) async fn rotate(
     .await
 }
 
-/// Ends a live session and says whose it was; none when it was not live.
+/// Ends a session and says whose it was; none when it has ended before. One whose refresh token has expired is ended too: gateways
+/// take its access token for some seconds more, and who signs out is told that it is over.
 pub(crate) async fn end(
     executor: impl PgExecutor<'_>,
     id: Uuid,
 ) -> Result<Option<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
-        "update sessions set ended_at = now()
-         where id = $1 and ended_at is null and refresh_expires_at > now() returning account_id",
+        "update sessions set ended_at = now() where id = $1 and ended_at is null returning account_id",
         id,
     )
     .fetch_optional(executor)
     .await
 }
 
-/// As [`end`], for a session whose rotation state is still what the decision was made on.
+/// As [`end`], for a live session whose rotation state is still what the decision was made on.
 pub(crate) async fn end_if_unchanged(
     executor: impl PgExecutor<'_>,
     id: Uuid,
@@ -183,12 +185,14 @@ pub(crate) async fn list(
     .await
 }
 
-/// Deletes sessions whose refresh token expired 90 days ago, and with them the notifications about them. Until then their client
-/// address is one that the account is known to sign in from.
-pub(crate) async fn sweep(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
+/// Deletes sessions whose refresh token expired 90 days ago, and with them the notifications about them. Until then their
+/// network is one that the account is known to sign in from.
+pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
     sqlx::query!(
         "delete from sessions where id = any (array(
-             select id from sessions where refresh_expires_at < now() - interval '90 days' limit 5000))",
+             select id from sessions where refresh_expires_at < now() - interval '90 days'
+             limit $1 for update skip locked))",
+        most,
     )
     .execute(executor)
     .await

@@ -47,6 +47,17 @@ pub(crate) async fn next_generation(executor: impl PgExecutor<'_>) -> Result<i64
         .await
 }
 
+/// After a restore, which rewinds the generation: raises it above what any gateway can have seen, or gateways would take the keys
+/// for older ones than theirs. The clock and not a count, as for the outbox: a second restore would count to the same number again.
+pub(crate) async fn rebase_generation(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update key_set set generation = greatest(generation + 1, extract(epoch from clock_timestamp())::bigint)"
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
 pub(crate) async fn insert(
     executor: impl PgExecutor<'_>,
     key: &SealedKey,

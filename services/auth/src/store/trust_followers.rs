@@ -25,9 +25,16 @@ pub(crate) async fn seen(
 }
 
 /// Deletes followers that were not seen for a day: their leases ended long ago.
-pub(crate) async fn sweep(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
-    sqlx::query!("delete from trust_followers where seen_at < now() - interval '1 day'")
-        .execute(executor)
-        .await
-        .map(|done| done.rows_affected())
+pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
+    sqlx::query!(
+        "with gone as (
+             select follower, instance from trust_followers where seen_at < now() - interval '1 day'
+             limit $1 for update skip locked)
+         delete from trust_followers using gone
+         where trust_followers.follower = gone.follower and trust_followers.instance = gone.instance",
+        most,
+    )
+    .execute(executor)
+    .await
+    .map(|done| done.rows_affected())
 }

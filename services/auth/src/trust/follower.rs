@@ -87,7 +87,7 @@ async fn serve(
                     trust_followers::seen(&trust.pool, &follower, trust.instance, acknowledged).await?;
                 }
                 if message.resend {
-                    everything(trust, out).await?;
+                    keys(trust, out).await?;
                 }
             }
             update = updates.recv() => {
@@ -100,9 +100,8 @@ async fn serve(
                     }
                     Err(RecvError::Closed) => return Ok(()),
                 };
-                for message in messages(update.keys.clone(), update.revocations.clone(), false) {
-                    send(out, message, update.read_began).await;
-                }
+                let told = messages(update.keys.clone(), update.revocations.clone(), false);
+                send(out, told, Some(update.read_began)).await;
             }
             _ = renewal.tick() => {
                 trust_followers::seen(&trust.pool, &follower, trust.instance, acknowledged).await?;
@@ -116,9 +115,16 @@ async fn everything(trust: &Trust, out: &Out) -> Result<(), Error> {
     let began = Instant::now();
     let news = revocations::since(&trust.pool, BEGINNING).await?;
     let keys = trust.keys().await?;
-    for message in messages(Some(keys), on_the_wire(news.revocations), true) {
-        send(out, message, began).await;
-    }
+    let told = messages(Some(keys), on_the_wire(news.revocations), true);
+    send(out, told, Some(began)).await;
+    Ok(())
+}
+
+/// Sends all keys. A token with an unknown key, which anybody can make, leads to this, so it stays cheap: revocations are followed
+/// already, and as they are not read here, the message says nothing of its age.
+async fn keys(trust: &Trust, out: &Out) -> Result<(), Error> {
+    let told = messages(Some(trust.keys().await?), Vec::new(), true);
+    send(out, told, None).await;
     Ok(())
 }
 
@@ -144,10 +150,18 @@ fn messages(
     messages
 }
 
-/// The age is that of the read at the moment of sending, so a queue makes it grow. A follower that has gone is noticed by the loop.
-async fn send(out: &Out, mut message: FollowResponse, read_began: Instant) {
-    if let Ok(place) = out.reserve().await {
-        message.age = prost_types::Duration::try_from(read_began.elapsed()).ok();
+/// Sends what one read gave. Its age is told by the last message alone, since a follower that has a part of it is no wiser than before,
+/// and at the moment of sending, so that a queue makes it grow. A follower that has gone is noticed by the loop.
+async fn send(out: &Out, messages: Vec<FollowResponse>, read_began: Option<Instant>) {
+    let last = messages.len().saturating_sub(1);
+    for (index, mut message) in messages.into_iter().enumerate() {
+        let Ok(place) = out.reserve().await else {
+            return;
+        };
+        if index == last {
+            message.age =
+                read_began.and_then(|began| prost_types::Duration::try_from(began.elapsed()).ok());
+        }
         place.send(Ok(message));
     }
 }
@@ -178,5 +192,19 @@ mod tests {
                 .collect::<Vec<_>>(),
             [false, false, true]
         );
+    }
+
+    #[tokio::test]
+    async fn the_last_message_of_a_read_alone_says_how_old_it_is() {
+        let (out, mut sent) = mpsc::channel(8);
+        let cut = messages(None, vec![Revocation::default(); 2 * CHUNK + 1], true);
+        send(&out, cut, Some(Instant::now())).await;
+        send(&out, messages(None, Vec::new(), true), None).await;
+        drop(out);
+        let mut aged = Vec::new();
+        while let Some(message) = sent.recv().await {
+            aged.push(message.unwrap().age.is_some());
+        }
+        assert_eq!(aged, [false, false, true, false]);
     }
 }

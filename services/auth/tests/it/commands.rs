@@ -1,8 +1,9 @@
-use auth::{CommandError, create_account, grant_role};
+use auth::{Command, CommandError, DatabaseConfig, create_account, grant_role};
 use grimoire_proto::events::v1::RolesChanged;
+use outbox::OutboxCommand;
 use prost::Message as _;
 
-use crate::kit::{Auth, PASSWORD, cheap_passwords};
+use crate::kit::{Auth, PASSWORD, cheap_passwords, database, identity};
 
 #[tokio::test]
 async fn a_made_account_can_sign_in_and_is_announced() {
@@ -118,4 +119,20 @@ async fn roles_go_to_accounts_that_exist_and_have_names() {
         grant_role(&auth.pool, "ada@example.com", "Admin,x").await,
         Err(CommandError::Argument(_))
     ));
+}
+
+#[tokio::test]
+async fn after_a_restore_the_keys_are_newer_than_any_that_a_gateway_has_seen() {
+    let database = database().await;
+    let auth = Auth::over(database.pool.clone(), identity()).await;
+    let before = auth.count("select generation from key_set").await;
+    for _ in 0..2 {
+        let rebase = OutboxCommand::Rebase(DatabaseConfig {
+            database_url: database.url.parse().unwrap(),
+        });
+        Command::Outbox(rebase).run().await.unwrap();
+    }
+    let after = auth.count("select generation from key_set").await;
+    // Above each count that began at nothing, however many keys were made since the backup.
+    assert!(after > before + 1_000_000_000, "{before} {after}");
 }

@@ -129,6 +129,20 @@ async fn a_weak_password_is_refused_with_advice_and_leaves_the_token_good() {
 }
 
 #[tokio::test]
+async fn without_a_key_to_sign_with_nothing_is_done_and_the_token_stays_good() {
+    let auth = Auth::start().await;
+    let token = auth.mail_token("ada@example.com").await;
+    auth.execute("update signing_keys set state = 'retired' where state = 'active'")
+        .await;
+    assert_eq!(reason(auth.complete(&token).await), "INTERNAL");
+    assert_eq!(auth.count("select count(*) from accounts").await, 0);
+
+    auth.execute("update signing_keys set state = 'active' where state = 'retired'")
+        .await;
+    auth.complete(&token).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_address_that_got_an_account_meanwhile_keeps_it() {
     let auth = Auth::start().await;
     let token = auth.mail_token("ada@example.com").await;

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use grimoire_proto::auth::v1::NotificationKind;
 
 use crate::kit::{Auth, PASSWORD, claims, identity, reason, session_of};
@@ -130,6 +132,86 @@ async fn a_stranger_cannot_lock_the_owner_out() {
     auth.login_from("ada@example.com", PASSWORD, "198.51.100.1", "home")
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn an_ipv6_network_is_familiar_however_the_device_numbers_itself() {
+    let auth = Auth::start().await;
+    auth.signed_in("ada@example.com").await;
+    auth.login_from("ada@example.com", PASSWORD, "2001:db8:1:2::aaaa", "home")
+        .await
+        .unwrap();
+    auth.execute("update address_state set failures = 1000, last_failure_at = now()")
+        .await;
+    assert_eq!(
+        reason(
+            auth.login_from("ada@example.com", PASSWORD, "2001:db8:1:3::aaaa", "home")
+                .await
+        ),
+        "INVALID_CREDENTIALS"
+    );
+    auth.login_from("ada@example.com", PASSWORD, "2001:db8:1:2:9:8:7:6", "home")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_spelling_that_is_another_address_opens_no_account_and_has_its_own_failures() {
+    let auth = Auth::start().await;
+    auth.signed_in("vivi@example.com").await;
+    // PostgreSQL lowers this letter to an i, Rust does not.
+    let other = "v\u{130}v\u{130}@example.com";
+    assert_eq!(
+        reason(auth.login(other, PASSWORD).await),
+        "INVALID_CREDENTIALS"
+    );
+    auth.register(other).await.unwrap();
+    let event = auth.events().await.pop().unwrap();
+    assert_eq!(event.kind, "RegistrationRequested");
+    let rows = auth
+        .count("select count(*) from address_state where failures = 1")
+        .await;
+    assert_eq!(rows, 1);
+
+    let token = auth.notification(event.id).await.unwrap().token;
+    auth.complete(&token).await.unwrap();
+    assert_eq!(auth.count("select count(*) from accounts").await, 2);
+    auth.login("VIVI@example.com", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hash_that_cannot_be_read_refuses_like_a_wrong_password() {
+    let auth = Auth::start().await;
+    auth.signed_in("ada@example.com").await;
+    auth.execute("update accounts set password_hash = 'damaged'")
+        .await;
+    assert_eq!(
+        reason(auth.login("ada@example.com", PASSWORD).await),
+        "INVALID_CREDENTIALS"
+    );
+}
+
+#[tokio::test]
+async fn an_old_and_cheap_hash_does_not_tell_by_its_time_that_there_is_an_account() {
+    let auth = Auth::start().await;
+    auth.signed_in("ada@example.com").await;
+    let mut stronger = identity();
+    stronger.passwords.password_memory_kib = 64 * 1024;
+    let stronger = Auth::over(auth.pool.clone(), stronger).await;
+    let quickest = async |email: &str| {
+        let mut quickest = Duration::MAX;
+        for _ in 0..3 {
+            let began = Instant::now();
+            let refused = stronger.login(email, "not her password").await;
+            assert_eq!(reason(refused), "INVALID_CREDENTIALS");
+            quickest = quickest.min(began.elapsed());
+        }
+        quickest
+    };
+    let unknown = quickest("eve@example.com").await;
+    let known = quickest("ada@example.com").await;
+    // Without a floor it is a sixtieth.
+    assert!(known * 2 > unknown, "{known:?} {unknown:?}");
 }
 
 #[tokio::test]

@@ -51,13 +51,17 @@ async fn a_logout_without_proof_is_refused() {
 }
 
 #[tokio::test]
-async fn a_session_that_expired_by_itself_is_left_without_an_event() {
+async fn a_logout_after_the_refresh_token_has_expired_revokes_what_is_left_of_the_session() {
     let auth = Auth::start().await;
     let (account, tokens) = auth.signed_in("ada@example.com").await;
     auth.execute("update sessions set refresh_expires_at = now() - interval '1 second'")
         .await;
-    auth.logout(None, &tokens.refresh_token).await.unwrap();
-    assert_eq!(auth.history(&account.id).await.len(), 2);
+    for _ in 0..2 {
+        auth.logout(None, &tokens.refresh_token).await.unwrap();
+    }
+    let history = auth.history(&account.id).await;
+    assert_eq!(history.last(), Some(&("LoggedOut".to_owned(), 3)));
+    assert_eq!(auth.count("select count(*) from revocations").await, 1);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod complete_registration;
 mod follow;
 mod get_account;
 mod get_notification;
+mod housekeeping;
 mod kit;
 mod list_sessions;
 mod login;

@@ -119,6 +119,36 @@ async fn a_session_ends_when_it_lay_idle_or_has_lasted_too_long() {
 }
 
 #[tokio::test]
+async fn no_access_token_outlives_its_session() {
+    let auth = Auth::start().await;
+    let (_, tokens) = auth.signed_in("ada@example.com").await;
+    auth.execute("update sessions set absolute_expires_at = now() + interval '90 seconds'")
+        .await;
+    let refreshed = auth.refresh(&tokens.refresh_token).await.unwrap();
+    let expires = claims(&refreshed)["exp"].as_i64().unwrap();
+    assert_eq!(refreshed.expire_time.unwrap().seconds, expires);
+    assert_eq!(refreshed.refresh_expire_time.unwrap().seconds, expires);
+}
+
+#[tokio::test]
+async fn a_refresh_that_others_overtake_again_and_again_may_be_tried_again() {
+    let auth = Auth::start().await;
+    let (_, tokens) = auth.signed_in("ada@example.com").await;
+    // As if each compare-and-set came too late.
+    auth.execute(
+        "create function overtaken() returns trigger language plpgsql as $$ begin return null; end $$;
+         create trigger overtaken before update on sessions for each row execute function overtaken()",
+    )
+    .await;
+    assert_eq!(
+        reason(auth.refresh(&tokens.refresh_token).await),
+        "UNAVAILABLE"
+    );
+    auth.execute("drop trigger overtaken on sessions").await;
+    auth.refresh(&tokens.refresh_token).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_disabled_account_is_refreshed_no_more() {
     let auth = Auth::start().await;
     let (_, tokens) = auth.signed_in("ada@example.com").await;

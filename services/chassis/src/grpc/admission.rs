@@ -1,3 +1,5 @@
+//! Whether a call is let in: what the method's access option asks, against who calls.
+
 use grimoire_proto::Reason;
 use grimoire_proto::access::{Access, Level};
 use http::HeaderMap;

@@ -1,3 +1,5 @@
+//! What happens around each handler, from the arrival of a call to the end of its answer.
+
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -131,11 +133,39 @@ where
         None => Ok(handled.await),
     };
     match handled {
-        Ok(Ok(Ok(response))) => response,
+        Ok(Ok(Ok(response))) => explained(response),
         // The panic itself is in the log, where it happened.
         Ok(Err(_)) => Status::from(Failure::internal(&Panicked)).into_http(),
         Err(_) => too_late().into_http(),
     }
+}
+
+/// Handlers always give a reason. A status without one is tonic's own, about a request that it could not read, and its INTERNAL would
+/// look like a fault of ours.
+fn explained(response: Response<Body>) -> Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response;
+    };
+    if !status.details().is_empty() {
+        return response;
+    }
+    let failure = match status.code() {
+        Code::Internal => Failure::new(
+            Reason::MalformedRequest,
+            "the request has no message that can be read",
+        ),
+        Code::OutOfRange => Failure::new(Reason::BodyTooLarge, "the message is too large"),
+        Code::Unimplemented => Failure::new(
+            Reason::UnsupportedMediaType,
+            "messages are not taken in this grpc-encoding",
+        ),
+        _ => return response,
+    };
+    tracing::debug!(
+        cause = status.message(),
+        "a request that cannot be read is refused"
+    );
+    Status::from(failure).into_http()
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,3 +1,5 @@
+//! `grpc.health.v1.Health`, kept in step with the readiness of the process.
+
 use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;

@@ -1,3 +1,5 @@
+//! What is known of each method that is served: its access option from the contracts, and its metrics.
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 

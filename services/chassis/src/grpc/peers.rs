@@ -1,3 +1,5 @@
+//! Which processes may call, by the identity that the mesh vouches for.
+
 use grimoire_proto::Reason;
 use grimoire_proto::access::{Access, Level};
 use http::HeaderMap;

@@ -1,3 +1,5 @@
+//! Reflection of what a server serves, and of no other service's contracts.
+
 use std::collections::BTreeSet;
 
 use grimoire_proto::{DESCRIPTOR_SET, descriptors};

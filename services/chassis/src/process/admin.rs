@@ -1,3 +1,5 @@
+//! The admin port: whether the process lives, whether it is ready, and its metrics.
+
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;

@@ -1,3 +1,5 @@
+//! Reading the configuration: variables, files that hold their values, and everything that is wrong with them at once.
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;

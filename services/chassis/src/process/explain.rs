@@ -1,3 +1,5 @@
+//! What clap finds wrong, said in terms of the variables that an operator sets.
+
 use std::any::TypeId;
 use std::error::Error as _;
 

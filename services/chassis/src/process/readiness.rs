@@ -1,3 +1,5 @@
+//! The conditions under which a process may be sent work.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

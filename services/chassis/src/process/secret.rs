@@ -1,3 +1,5 @@
+//! Values of the configuration that must not be seen.
+
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;

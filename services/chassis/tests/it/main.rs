@@ -7,4 +7,5 @@ mod admin;
 mod database;
 mod deadlines;
 mod edges;
+mod unreadable;
 mod world;

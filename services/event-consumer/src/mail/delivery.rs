@@ -10,6 +10,7 @@ use lettre::message::{Body, Mailbox};
 use lettre::transport::smtp::response::{Category, Code};
 use lettre::transport::smtp::{self, PoolConfig};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::mail::letter::Letter;
@@ -21,7 +22,11 @@ pub(crate) struct Delivery {
 }
 
 enum Way {
-    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    Smtp {
+        transport: AsyncSmtpTransport<Tokio1Executor>,
+        /// For one mail.
+        patience: Duration,
+    },
     Folder(PathBuf),
 }
 
@@ -34,6 +39,9 @@ pub(crate) enum DeliveryError {
     Refused(Code),
     #[error("the mail server did not take it: {0}")]
     NotTaken(String),
+    /// Perhaps it arrives, perhaps it does not.
+    #[error("the mail server may have taken it: {0}")]
+    Unclear(String),
     #[error("{}: {source}", .folder.display())]
     Folder { folder: PathBuf, source: io::Error },
 }
@@ -48,13 +56,22 @@ impl DeliveryError {
 impl Delivery {
     /// Delivers to the mail server at `url`, such as `smtps://user:password@mail.example.com`.
     pub(crate) fn smtp(from: Mailbox, url: &str) -> Result<Self, smtp::Error> {
+        Self::smtp_within(SENDING, from, url)
+    }
+
+    fn smtp_within(patience: Duration, from: Mailbox, url: &str) -> Result<Self, smtp::Error> {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)?
-            .timeout(Some(COMMAND_TIMEOUT))
-            .pool_config(PoolConfig::new().max_size(CONNECTIONS))
+            .timeout(Some(CONNECTING))
+            // A mail that was given up leaves an answer unread: on a connection that is used again the next mail would take it
+            // for its own.
+            .pool_config(PoolConfig::new().max_size(0))
             .build();
         Ok(Self {
             from,
-            way: Way::Smtp(transport),
+            way: Way::Smtp {
+                transport,
+                patience,
+            },
         })
     }
 
@@ -81,10 +98,10 @@ impl Delivery {
     ) -> Result<(), DeliveryError> {
         let message = self.message(event, time, address, letter)?;
         match &self.way {
-            Way::Smtp(transport) => match transport.send(message).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(not_sent(&error)),
-            },
+            Way::Smtp {
+                transport,
+                patience,
+            } => over_smtp(transport, *patience, message).await,
             Way::Folder(folder) => {
                 let failed = |source| DeliveryError::Folder {
                     folder: folder.clone(),
@@ -136,20 +153,38 @@ fn body(text: String) -> Body {
 /// Characters of a line (RFC 5322, section 2.1.1).
 const LINE: usize = 998;
 
-/// For each answer of the mail server.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
-/// As many mails as are sent at a time.
-const CONNECTIONS: u32 = 8;
+/// For one mail over SMTP, from connecting to the answer to its last line: filters take their time for that. RFC 5321 asks
+/// for more (section 4.5.3.2), but other mails wait meanwhile.
+const SENDING: Duration = Duration::from_secs(60);
+/// To connect to the mail server.
+const CONNECTING: Duration = Duration::from_secs(10);
+/// To find out whether the mail server answers at all.
+const PROBE: Duration = Duration::from_secs(10);
+/// What the delivery of one mail may take in all.
+pub(crate) const LONGEST: Duration = SENDING.saturating_add(PROBE);
 
 /// What a server says beside its code may name the address, which logs and the database are not to hold.
-fn not_sent(error: &smtp::Error) -> DeliveryError {
-    match error.status() {
-        // 5xx, but for 53x, which refuses our password and not the mail.
-        Some(code) if error.is_permanent() && code.category != Category::Unspecified3 => {
-            DeliveryError::Refused(code)
-        }
-        Some(code) => DeliveryError::NotTaken(format!("it answered {code}")),
-        None => DeliveryError::NotTaken(error.to_string()),
+async fn over_smtp(
+    transport: &AsyncSmtpTransport<Tokio1Executor>,
+    patience: Duration,
+    message: Message,
+) -> Result<(), DeliveryError> {
+    let silence = match timeout(patience, transport.send(message)).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => match error.status() {
+            // 5xx, but for 53x, which refuses our password and not the mail.
+            Some(code) if error.is_permanent() && code.category != Category::Unspecified3 => {
+                return Err(DeliveryError::Refused(code));
+            }
+            Some(code) => return Err(DeliveryError::NotTaken(format!("it answered {code}"))),
+            None => error.to_string(),
+        },
+        Err(_) => format!("it gave no answer within {patience:?}"),
+    };
+    // A server that is silent to everybody is away. One that is not was silent about this mail, perhaps after it had all of it.
+    match timeout(patience.min(PROBE), transport.test_connection()).await {
+        Ok(Ok(true)) => Err(DeliveryError::Unclear(silence)),
+        _ => Err(DeliveryError::NotTaken(silence)),
     }
 }
 
@@ -164,66 +199,4 @@ fn write_file(folder: &Path, event: Uuid, mail: &[u8]) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LINK: &str = "https://app.example.com/a/page/with/a/rather/long/address/that/needs/more/than/a/line?token=abc";
-
-    fn letter() -> Letter {
-        Letter {
-            subject: "Finish your registration",
-            body: format!("Hello,\n\ntoken: abc\n{LINK}\n"),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_mail_in_a_folder_is_named_by_its_event_and_written_once() {
-        let folder = std::env::temp_dir().join(format!("grimoire-mail-{}", Uuid::now_v7()));
-        let delivery = Delivery::folder(
-            "Grimoire <hello@example.com>".parse().unwrap(),
-            folder.join("mail"),
-        )
-        .unwrap();
-        let event = Uuid::now_v7();
-        for _ in 0..2 {
-            delivery
-                .send(event, SystemTime::UNIX_EPOCH, "zoe@example.com", letter())
-                .await
-                .unwrap();
-        }
-        let files: Vec<_> = fs::read_dir(folder.join("mail"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        assert_eq!(files, [format!("{event}.eml").as_str()]);
-        let mail = fs::read_to_string(folder.join("mail").join(&files[0])).unwrap();
-        for line in [
-            "To: zoe@example.com",
-            &format!("Message-ID: <{event}@example.com>"),
-            "Date: Thu, 01 Jan 1970 00:00:00 +0000",
-            "Subject: Finish your registration",
-            "Content-Transfer-Encoding: 7bit",
-            "token: abc",
-            LINK,
-        ] {
-            assert!(mail.lines().any(|found| found == line), "{line} in\n{mail}");
-        }
-        fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[tokio::test]
-    async fn an_address_that_is_none_is_refused_for_good() {
-        let delivery =
-            Delivery::folder("hello@example.com".parse().unwrap(), std::env::temp_dir()).unwrap();
-        let error = delivery
-            .send(
-                Uuid::now_v7(),
-                SystemTime::UNIX_EPOCH,
-                "zoe\r\nBcc: x@example.com",
-                letter(),
-            )
-            .await
-            .unwrap_err();
-        assert!(error.is_permanent());
-    }
-}
+mod tests;

@@ -3,9 +3,9 @@
 use grimoire_proto::user::v1::ProvisionUsersRequest;
 use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
 use inbox::jobs::{Job, Outcome, Worker};
-use tonic::async_trait;
+use tonic::{Status, async_trait};
 
-use crate::workers::later;
+use crate::workers::in_parts::{Batch, call_in_parts};
 
 /// Kept in the database with each job.
 pub(crate) const TARGET: &str = "provision-users";
@@ -25,13 +25,17 @@ impl Worker for ProvisionUsers {
     }
 
     async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
+        call_in_parts("user", self, jobs).await
+    }
+}
+
+#[async_trait]
+impl Batch for ProvisionUsers {
+    async fn call(&self, jobs: &[Job]) -> Result<(), Status> {
         let request = ProvisionUsersRequest {
             accounts: jobs.iter().map(|job| job.key.clone()).collect(),
         };
-        let outcome = match self.user.clone().provision_users(request).await {
-            Ok(_) => Outcome::Done,
-            Err(status) => later("user", &status),
-        };
-        vec![outcome; jobs.len()]
+        self.user.clone().provision_users(request).await?;
+        Ok(())
     }
 }

@@ -4,9 +4,9 @@ use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
 use grimoire_proto::user::v1::{ActivityRecord, RecordActivitiesRequest};
 use inbox::jobs::{Job, Outcome, Worker};
 use prost::Message as _;
-use tonic::{Code, Status, async_trait};
+use tonic::{Status, async_trait};
 
-use crate::workers::later;
+use crate::workers::in_parts::{Batch, call_in_parts};
 
 /// Kept in the database with each job.
 pub(crate) const TARGET: &str = "record-activities";
@@ -26,48 +26,20 @@ impl Worker for RecordActivities {
     }
 
     async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
-        let decoded: Result<Vec<_>, _> = jobs
-            .iter()
-            .map(|job| ActivityRecord::decode(job.payload.as_slice()))
-            .collect();
-        if let Ok(activities) = decoded {
-            match self.record(activities).await {
-                Ok(()) => return vec![Outcome::Done; jobs.len()],
-                Err(status) if status.code() != Code::InvalidArgument => {
-                    return vec![later("user", &status); jobs.len()];
-                }
-                Err(_) => {}
-            }
-        }
-        // One of them is at fault: each on its own, so that the others do not wait for it.
-        let mut outcomes = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            outcomes.push(self.record_one(job).await);
-        }
-        outcomes
+        call_in_parts("user", self, jobs).await
     }
 }
 
-impl RecordActivities {
-    async fn record_one(&self, job: &Job) -> Outcome {
-        let activity = match ActivityRecord::decode(job.payload.as_slice()) {
-            Ok(activity) => activity,
-            Err(error) => return Outcome::Failed(error.to_string()),
-        };
-        match self.record(vec![activity]).await {
-            Ok(()) => Outcome::Done,
-            Err(status) if status.code() == Code::InvalidArgument => {
-                Outcome::Failed(format!("user: {}", status.message()))
-            }
-            Err(status) => later("user", &status),
-        }
-    }
-
-    async fn record(&self, activities: Vec<ActivityRecord>) -> Result<(), Status> {
-        self.user
-            .clone()
-            .record_activities(RecordActivitiesRequest { activities })
-            .await?;
+#[async_trait]
+impl Batch for RecordActivities {
+    async fn call(&self, jobs: &[Job]) -> Result<(), Status> {
+        let activities = jobs
+            .iter()
+            .map(|job| ActivityRecord::decode(job.payload.as_slice()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let request = RecordActivitiesRequest { activities };
+        self.user.clone().record_activities(request).await?;
         Ok(())
     }
 }

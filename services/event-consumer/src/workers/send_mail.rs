@@ -6,10 +6,9 @@ use futures::future::join_all;
 use grimoire_proto::auth::v1::GetNotificationRequest;
 use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
 use inbox::jobs::{Job, Outcome, Worker};
-use tokio::time::timeout;
 use tonic::{Code, async_trait};
 
-use crate::mail::delivery::Delivery;
+use crate::mail::delivery::{self, Delivery, DeliveryError};
 use crate::mail::letter::{self, Links};
 use crate::workers::later;
 
@@ -32,6 +31,10 @@ impl Worker for SendMail {
         8
     }
 
+    fn patience(&self) -> Duration {
+        delivery::LONGEST + ASKING
+    }
+
     async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
         // No closure: with one, the compiler cannot see that the future is Send.
         let mut sending = Vec::with_capacity(jobs.len());
@@ -42,8 +45,8 @@ impl Worker for SendMail {
     }
 }
 
-/// For one mail, so that a slow server delays no other: a batch that takes too long is done again as a whole.
-const SENDING: Duration = Duration::from_secs(15);
+/// More than auth takes to say what a mail says: a batch that takes too long is done again as a whole.
+const ASKING: Duration = Duration::from_secs(10);
 
 impl SendMail {
     async fn send(&self, job: &Job) -> Outcome {
@@ -68,16 +71,16 @@ impl SendMail {
             .event_time
             .and_then(|time| SystemTime::try_from(time).ok())
             .unwrap_or_else(|| job.created_at.into());
-        let sending = self
+        let sent = self
             .delivery
-            .send(job.event_id, time, &notification.address, letter);
-        let Ok(sent) = timeout(SENDING, sending).await else {
-            return Outcome::Retry(format!("sending took longer than {SENDING:?}"));
-        };
+            .send(job.event_id, time, &notification.address, letter)
+            .await;
         match sent {
             Ok(()) => Outcome::Done,
             // Trying again would not reach it, and giving the key up would keep later mails from an address that works by then.
             Err(error) if error.is_permanent() => Outcome::Skipped(error.to_string()),
+            // A few copies more, and not one each half minute for as long as the notice lives.
+            Err(error @ DeliveryError::Unclear(_)) => Outcome::Failed(error.to_string()),
             Err(error) => Outcome::Retry(error.to_string()),
         }
     }

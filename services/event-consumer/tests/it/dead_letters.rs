@@ -55,3 +55,24 @@ async fn what_cannot_be_handled_leaves_a_copy_that_says_why_and_holds_up_only_it
     })
     .await;
 }
+
+#[tokio::test]
+async fn headers_that_would_fill_a_record_are_left_out_of_a_letter() {
+    let world = World::consuming().await;
+    let account = Uuid::now_v7();
+    let large = Event {
+        payload: vec![0xff; 3],
+        filler: "f".repeat(40_000),
+        ..Event::login(account, 1, false)
+    };
+    large.publish().await;
+    let letters = eventually("three dead letters", async || {
+        Some(letters(&world, account).await).filter(|letters| letters.len() == 3)
+    })
+    .await;
+    let (_, _, payload, headers) = &letters[0];
+    assert_eq!(*payload, large.payload);
+    let omitted: usize = headers["dead_headers_omitted"].parse().unwrap();
+    assert!(omitted > 40_000);
+    assert!(headers.keys().all(|name| name.starts_with("dead_")));
+}

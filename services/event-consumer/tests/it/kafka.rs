@@ -24,6 +24,8 @@ pub(crate) struct Event {
     pub(crate) version: i64,
     pub(crate) event_type: String,
     pub(crate) payload: Vec<u8>,
+    /// A header beside those of every event.
+    pub(crate) filler: String,
 }
 
 impl Event {
@@ -41,6 +43,7 @@ impl Event {
             version,
             event_type,
             payload,
+            filler: String::new(),
         }
     }
 
@@ -76,6 +79,7 @@ impl Event {
             ("ce_generation", "1"),
             ("content-type", "application/protobuf"),
             ("traceparent", traceparent.as_str()),
+            ("filler", self.filler.as_str()),
         ]
         .into_iter()
         .fold(OwnedHeaders::new(), |headers, (key, value)| {

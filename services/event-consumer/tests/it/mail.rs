@@ -134,3 +134,26 @@ async fn a_busy_mail_server_is_asked_again_and_one_that_refuses_is_not() {
     .await;
     assert_eq!(world.jobs(gone.id).await, 0);
 }
+
+#[tokio::test]
+async fn a_mail_that_may_have_been_taken_is_tried_a_few_times_and_not_for_ever() {
+    let world = World::consuming().await;
+    let lost = notice(&testkit::kafka::unique("address"), 1);
+    world
+        .others
+        .notify(lost.id, Ok(notification("lost@example.com")));
+    lost.publish().await;
+    eventually("the job to be given up", async || {
+        let dead: i64 = sqlx::query_scalar(
+            "select count(*) from inbox.job_keys where due_at is null and key = $1",
+        )
+        .bind(&lost.key)
+        .fetch_one(&world.database.pool)
+        .await
+        .unwrap();
+        (dead == 1).then_some(())
+    })
+    .await;
+    // The first time and one for each tier.
+    assert_eq!(world.smtp.mails_to("lost@example.com").len(), 2);
+}

@@ -9,7 +9,7 @@ mod world;
 
 mod audit;
 mod dead_letters;
-mod inbox_reset;
 mod list_audit_records;
 mod mail;
+mod operator;
 mod user_data;

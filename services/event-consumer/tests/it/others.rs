@@ -24,7 +24,7 @@ struct State {
     provisioned: Mutex<Vec<String>>,
     activities: Mutex<Vec<ActivityRecord>>,
     user_is_away: AtomicBool,
-    /// An activity of this account is no activity to user.
+    /// An activity of this account is no activity to user, and its profile cannot be made.
     refused: Mutex<Option<String>>,
 }
 
@@ -41,7 +41,7 @@ impl Others {
         self.0.user_is_away.store(away, Ordering::SeqCst);
     }
 
-    pub(crate) fn refuse_activities_of(&self, account: Uuid) {
+    pub(crate) fn refuse_all_of(&self, account: Uuid) {
         *self.0.refused.lock().unwrap() = Some(account.to_string());
     }
 
@@ -100,11 +100,15 @@ impl UserDataService for Others {
         request: Request<ProvisionUsersRequest>,
     ) -> Result<Response<ProvisionUsersResponse>, Status> {
         self.user()?;
-        self.0
-            .provisioned
-            .lock()
-            .unwrap()
-            .extend(request.into_inner().accounts);
+        let accounts = request.into_inner().accounts;
+        let refused = self.0.refused.lock().unwrap().clone();
+        if accounts
+            .iter()
+            .any(|account| Some(account) == refused.as_ref())
+        {
+            return Err(Status::internal("one of them cannot be made"));
+        }
+        self.0.provisioned.lock().unwrap().extend(accounts);
         Ok(Response::new(ProvisionUsersResponse {}))
     }
 

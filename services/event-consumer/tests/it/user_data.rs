@@ -91,7 +91,7 @@ async fn an_activity_that_user_refuses_holds_up_no_other() {
     let world = World::consuming().await;
     world.others.user_is_away(true);
     let (refused, sound) = (Uuid::now_v7(), Uuid::now_v7());
-    world.others.refuse_activities_of(refused);
+    world.others.refuse_all_of(refused);
     for account in [refused, sound] {
         Event::login(account, 1, false).publish().await;
     }
@@ -106,4 +106,31 @@ async fn an_activity_that_user_refuses_holds_up_no_other() {
     })
     .await;
     assert!(world.others.activities(refused).is_empty());
+}
+
+#[tokio::test]
+async fn a_profile_that_user_cannot_make_holds_up_no_other() {
+    let world = World::consuming().await;
+    world.others.user_is_away(true);
+    let (refused, sound) = (Uuid::now_v7(), Uuid::now_v7());
+    world.others.refuse_all_of(refused);
+    for account in [refused, sound] {
+        let registered = AccountRegistered {
+            account_id: account.to_string(),
+            ..AccountRegistered::default()
+        };
+        let registered = Event::new(topics::ACCOUNT, account, 1, &registered);
+        registered.publish().await;
+    }
+    eventually("both to be heard", async || {
+        let heard = world.settled(refused, 1, 3).await && world.settled(sound, 1, 3).await;
+        heard.then_some(())
+    })
+    .await;
+    world.others.user_is_away(false);
+    eventually("the sound one", async || {
+        (world.others.provisioned(sound) > 0).then_some(())
+    })
+    .await;
+    assert_eq!(world.others.provisioned(refused), 0);
 }

@@ -87,8 +87,13 @@ pub trait Worker: Send + Sync + 'static {
         1
     }
 
+    /// How long [`work`](Self::work) may take. The jobs stay claimed meanwhile, and the others of this target wait.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(20)
+    }
+
     /// Does `jobs`, all of different keys, and answers with one outcome for each, in their order. What takes longer than
-    /// the lease is given up and done again, perhaps by another replica.
+    /// [`patience`](Self::patience) is given up and done again, perhaps by another replica.
     async fn work(&self, jobs: &[Job]) -> Vec<Outcome>;
 }
 
@@ -109,37 +114,36 @@ pub async fn dead(pool: &PgPool, after: (&str, &str), limit: i64) -> sqlx::Resul
     store::jobs::list_dead(pool, after, limit).await
 }
 
-/// Lets a dead key be tried again at once. `false`: there is none.
+/// Lets a dead key be tried again at once, when the transaction of `connection` commits. `false`: there is none.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn retry(pool: &PgPool, target: &str, key: &str) -> sqlx::Result<bool> {
-    revive(pool, target, key, false).await
+pub async fn retry(connection: &mut PgConnection, target: &str, key: &str) -> sqlx::Result<bool> {
+    let dead = store::jobs::lock_dead(&mut *connection, target, key).await?;
+    if dead {
+        store::jobs::release(connection, target, &[key]).await?;
+    }
+    Ok(dead)
 }
 
-/// Drops the first job of a dead key and lets the key go on behind it. `false`: there is none.
+/// Drops the first job of a dead key and lets the key go on behind it, when the transaction of `connection` commits. Answers
+/// with the event that had asked for it; `None`: there is none.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn discard(pool: &PgPool, target: &str, key: &str) -> sqlx::Result<bool> {
-    revive(pool, target, key, true).await
-}
-
-async fn revive(pool: &PgPool, target: &str, key: &str, drop_first: bool) -> sqlx::Result<bool> {
-    let mut transaction = pool.begin().await?;
-    if !store::jobs::lock_dead(&mut *transaction, target, key).await? {
-        return Ok(false);
+pub async fn discard(
+    connection: &mut PgConnection,
+    target: &str,
+    key: &str,
+) -> sqlx::Result<Option<Uuid>> {
+    if !store::jobs::lock_dead(&mut *connection, target, key).await? {
+        return Ok(None);
     }
-    if drop_first
-        && let Some(job) = store::jobs::first(&mut *transaction, target, &[key])
-            .await?
-            .first()
-    {
-        store::jobs::remove(&mut *transaction, &[job.id]).await?;
-    }
-    store::jobs::release(&mut transaction, target, &[key]).await?;
-    transaction.commit().await?;
-    Ok(true)
+    let jobs = store::jobs::first(&mut *connection, target, &[key]).await?;
+    let ids: Vec<i64> = jobs.iter().map(|job| job.id).collect();
+    store::jobs::remove(&mut *connection, &ids).await?;
+    store::jobs::release(connection, target, &[key]).await?;
+    Ok(jobs.first().map(|job| job.event_id))
 }
 
 /// `base` doubled for each attempt, at most `ceiling`, and somewhere in the upper half of that so that many do not come back

@@ -1,6 +1,7 @@
 //! The loop that does the jobs of one target.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub(crate) struct JobConfig {
     /// How soon to look again for jobs that nobody announces: those whose back-off ends, and those that another replica left.
     /// The wait doubles while there are none, up to [`IDLE`] times this.
     pub(crate) poll: Duration,
-    /// How long a claim holds, by the database's time.
+    /// How long a claim holds, by the database's time, if it is not renewed.
     pub(crate) lease: Duration,
     /// Shortest and longest back-off of a job or target that is put off.
     pub(crate) back_off: (Duration, Duration),
@@ -49,7 +50,9 @@ pub(crate) struct Desk {
 impl Desk {
     /// Works until `stop`. What is in hand then has a while to be finished; what is not is done again after its lease.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        // Batches in a row that came to nothing, with more to do behind them.
         let mut failures = 0;
+        let mut told = false;
         let mut poll = self.config.poll;
         loop {
             // Before looking, so that what is announced meanwhile is looked for again.
@@ -66,6 +69,7 @@ impl Desk {
             };
             let pause = match worked {
                 Ok(Worked::Nothing) => {
+                    failures = 0;
                     tokio::select! {
                         () = stop.cancelled() => return,
                         Ok(()) = self.wake.changed() => {}
@@ -76,18 +80,25 @@ impl Desk {
                 }
                 Ok(Worked::Some) => {
                     failures = 0;
+                    told = false;
                     poll = self.config.poll;
                     continue;
                 }
-                Ok(Worked::AllPutOff(reason)) => {
-                    if failures == 0 {
+                Ok(Worked::AllPutOff { reason, full }) => {
+                    if !told {
                         tracing::warn!(
                             target_name = self.worker.target(),
                             reason,
                             "the target of jobs is away"
                         );
                     }
+                    told = true;
                     poll = self.config.poll;
+                    // Each of these few has a back-off of its own, and new jobs do not wait for them.
+                    if !full {
+                        failures = 0;
+                        continue;
+                    }
                     self.pause(&mut failures)
                 }
                 Err(error) => {
@@ -131,7 +142,7 @@ impl Desk {
         let outcomes = if jobs.is_empty() {
             Vec::new()
         } else {
-            self.outcomes(&jobs).await
+            self.outcomes(claim, &keys, &jobs).await
         };
         self.finish(claim, &claimed, &jobs, &outcomes).await?;
 
@@ -147,22 +158,28 @@ impl Desk {
                     .iter()
                     .all(|outcome| matches!(outcome, Outcome::Retry(_))) =>
             {
-                Ok(Worked::AllPutOff(reason.clone()))
+                Ok(Worked::AllPutOff {
+                    reason: reason.clone(),
+                    full: claimed.len() >= self.worker.max_batch(),
+                })
             }
             _ => Ok(Worked::Some),
         }
     }
 
-    async fn outcomes(&self, jobs: &[Job]) -> Vec<Outcome> {
+    async fn outcomes(&self, claim: Uuid, keys: &[&str], jobs: &[Job]) -> Vec<Outcome> {
         let target = self.worker.target();
         let span = tracing::info_span!("inbox.jobs", target_name = target, jobs = jobs.len());
         crate::trace::join(&span, jobs.iter().map(|job| job.traceparent.as_deref()));
-        // Well inside of the lease: what is still running when it ends would run twice.
-        let limit = self.config.lease.mul_f64(0.75);
-        let mut outcomes = match timeout(limit, self.worker.work(jobs).instrument(span)).await {
-            Ok(outcomes) => outcomes,
-            Err(_) => vec![Outcome::Retry(format!("took longer than {limit:?}")); jobs.len()],
+        let patience = self.worker.patience();
+        let working = timeout(patience, self.worker.work(jobs).instrument(span));
+        let worked = tokio::select! {
+            worked = working => worked,
+            never = self.keep(claim, keys) => match never {},
         };
+        let mut outcomes = worked.unwrap_or_else(|_| {
+            vec![Outcome::Retry(format!("took longer than {patience:?}")); jobs.len()]
+        });
         if outcomes.len() != jobs.len() {
             tracing::error!(
                 target_name = target,
@@ -174,6 +191,19 @@ impl Desk {
             );
         }
         outcomes
+    }
+
+    /// Renews a claim for as long as it is polled: while a process lives its jobs are its own, however long they take.
+    async fn keep(&self, claim: Uuid, keys: &[&str]) -> Infallible {
+        let (target, lease) = (self.worker.target(), self.config.lease);
+        loop {
+            sleep(lease / 3).await;
+            let renewed =
+                store::jobs::renew(&self.pool, target, claim, keys, lease.as_secs_f64()).await;
+            if let Err(error) = renewed {
+                tracing::debug!(target_name = target, %error, "a claim cannot be renewed");
+            }
+        }
     }
 
     async fn finish(
@@ -257,8 +287,12 @@ impl Desk {
 enum Worked {
     Nothing,
     Some,
-    /// The whole batch has to wait, for this reason.
-    AllPutOff(String),
+    /// The whole batch has to wait.
+    AllPutOff {
+        reason: String,
+        /// Whether it was as large as it may be, so that more may wait behind it.
+        full: bool,
+    },
 }
 
 impl Outcome {

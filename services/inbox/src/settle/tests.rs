@@ -9,6 +9,7 @@ const MODE: Mode = Mode {
     savepoints: false,
     heed_parked: true,
     check_versions: true,
+    slow: Slow::Unavailable,
 };
 
 fn record(key: &str) -> Record {

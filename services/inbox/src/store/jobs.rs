@@ -105,6 +105,27 @@ pub(crate) async fn first(
     .await
 }
 
+/// Claims `keys` for another `lease` seconds, those that are still claimed by `claim`.
+pub(crate) async fn renew(
+    executor: impl PgExecutor<'_>,
+    target: &str,
+    claim: Uuid,
+    keys: &[&str],
+    lease: f64,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update inbox.job_keys set due_at = now() + make_interval(secs => $4)
+           where target = $1 and claim = $2 and key = any($3)"#,
+        target,
+        claim,
+        keys as _,
+        lease,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
 /// Locks those of `keys` that are still claimed by `claim`.
 pub(crate) async fn held(
     executor: impl PgExecutor<'_>,

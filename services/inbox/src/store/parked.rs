@@ -252,6 +252,27 @@ pub(crate) async fn put_off(
     Ok(())
 }
 
+/// Lets a key that is due wait for `delay` seconds, as it is. Needs no lock of the partition: nothing else of it changes.
+pub(crate) async fn defer(
+    executor: impl PgExecutor<'_>,
+    subscriber: &str,
+    topic: &str,
+    key: &str,
+    delay: f64,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"update inbox.parked_keys set due_at = now() + make_interval(secs => $4)
+           where subscriber = $1 and topic = $2 and key = $3 and due_at <= now()"#,
+        subscriber,
+        topic,
+        key,
+        delay,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
 /// The partition of a parked key.
 pub(crate) async fn partition(
     executor: impl PgExecutor<'_>,

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use inbox::{Faults, operator};
+use inbox::{ConsumerConfig, Faults, operator};
 use sqlx::PgPool;
 
 use crate::kit::{
@@ -53,12 +53,17 @@ async fn a_consumer_that_crashes_in_the_middle_goes_on_where_it_was() {
     let (database, topic) = (database().await, topic(1).await);
     publish(&topic, (1..=4000).map(|version| change("a", version))).await;
     let config = config(&database);
-    let crashed = start(config.clone(), &Recorder::of(&topic));
+    let in_small_steps = ConsumerConfig {
+        max_batch: 10,
+        ..config.clone()
+    };
+    let crashed = start(in_small_steps, &Recorder::of(&topic));
     eventually("it is in the middle", || async {
         count(&database.pool, "select count(*) from effects").await > 0
     })
     .await;
     crashed.crash();
+    assert!(count(&database.pool, "select count(*) from effects").await < 4000);
     let running = start(config, &Recorder::of(&topic));
     eventually("all are there", || async {
         count(&database.pool, "select count(*) from effects").await >= 4000

@@ -1,11 +1,13 @@
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use inbox::jobs::{self, Job, NewJob, Outcome, Worker};
 use sqlx::PgPool;
+use tokio::sync::Notify;
 use tokio::task::yield_now;
 use uuid::Uuid;
 
@@ -205,7 +207,7 @@ async fn a_job_of_a_replica_that_died_is_taken_over_when_its_lease_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_takes_longer_than_its_lease_is_done_again() {
+async fn a_job_that_takes_longer_than_its_worker_has_patience_is_done_again() {
     let database = database().await;
     add(&database.pool, &[job(MAIL, "a", 1)]).await;
     struct Stuck(Mutex<usize>);
@@ -213,6 +215,9 @@ async fn a_job_that_takes_longer_than_its_lease_is_done_again() {
     impl Worker for Stuck {
         fn target(&self) -> &'static str {
             MAIL
+        }
+        fn patience(&self) -> Duration {
+            Duration::from_millis(300)
         }
         async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
             let first = std::mem::replace(&mut *self.0.lock().unwrap(), 1) == 0;
@@ -222,10 +227,85 @@ async fn a_job_that_takes_longer_than_its_lease_is_done_again() {
             vec![Outcome::Done; jobs.len()]
         }
     }
-    let mut config = config(&database);
-    config.job_lease = Duration::from_millis(400);
-    let running = run(config, Vec::new(), vec![Arc::new(Stuck(Mutex::new(0)))]);
+    let running = run(
+        config(&database),
+        Vec::new(),
+        vec![Arc::new(Stuck(Mutex::new(0)))],
+    );
     eventually("it is done", || none_left(&database.pool)).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_in_hand_is_not_taken_over_however_many_leases_it_takes() {
+    let database = database().await;
+    add(&database.pool, &[job(MAIL, "a", 1)]).await;
+    #[derive(Default)]
+    struct Slow {
+        asked: AtomicUsize,
+        go_on: Notify,
+    }
+    #[async_trait]
+    impl Worker for Slow {
+        fn target(&self) -> &'static str {
+            MAIL
+        }
+        async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            self.go_on.notified().await;
+            vec![Outcome::Done; jobs.len()]
+        }
+    }
+    let mut config = config(&database);
+    config.job_lease = Duration::from_millis(600);
+    let worker = Arc::new(Slow::default());
+    let replicas = [0, 1].map(|_| run(config.clone(), Vec::new(), vec![worker.clone()]));
+    let mut ends = HashSet::new();
+    // Each is a third of a lease later than the one before.
+    while ends.len() < 8 {
+        let end = "select (extract(epoch from due_at) * 1000)::bigint from inbox.job_keys";
+        ends.insert(count(&database.pool, end).await);
+        yield_now().await;
+    }
+    assert_eq!(worker.asked.load(Ordering::SeqCst), 1);
+    worker.go_on.notify_one();
+    eventually("it is done", || none_left(&database.pool)).await;
+    assert_eq!(worker.asked.load(Ordering::SeqCst), 1);
+    for replica in replicas {
+        replica.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_put_off_again_and_again_delays_no_new_job_of_its_target() {
+    let database = database().await;
+    add(&database.pool, &[job(MAIL, "a", 1)]).await;
+    let worker = Scripted::new(MAIL, |job| {
+        if job.key == "a" {
+            Outcome::Retry("greylisted".to_owned())
+        } else {
+            Outcome::Done
+        }
+    });
+    let mut config = config(&database);
+    config.job_back_off = (Duration::from_millis(10), Duration::from_secs(5));
+    let running = run(config, Vec::new(), vec![worker.clone()]);
+    // By then its own back-off is more than a second.
+    eventually("it was put off often", || async {
+        worker.asked().len() >= 9
+    })
+    .await;
+    add(&database.pool, &[job(MAIL, "b", 1)]).await;
+    let begun = Instant::now();
+    eventually("the new one is done", || async {
+        worker.asked().iter().any(|(key, _)| key == "b")
+    })
+    .await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
     running.stop().await;
 }
 
@@ -273,15 +353,15 @@ async fn a_job_that_fails_at_every_tier_stops_its_key_until_an_operator_decides(
     };
     assert_eq!((tries("1"), tries("2")), (3, 0));
 
-    assert!(jobs::retry(&database.pool, MAIL, "a").await.unwrap());
+    assert!(retry(&database.pool, "a").await);
     eventually("it has been tried again", || async { tries("1") == 6 }).await;
     eventually("it is dead again", || async {
-        jobs::discard(&database.pool, MAIL, "a").await.unwrap()
+        discard(&database.pool, "a").await == Some(event_id(MAIL, "a", 1))
     })
     .await;
     eventually("nothing is left", || none_left(&database.pool)).await;
     assert_eq!((tries("1"), tries("2")), (6, 1));
-    assert!(!jobs::retry(&database.pool, MAIL, "a").await.unwrap());
+    assert!(!retry(&database.pool, "a").await);
     running.stop().await;
 }
 
@@ -299,6 +379,20 @@ async fn add(pool: &PgPool, new: &[NewJob]) {
     let mut transaction = pool.begin().await.unwrap();
     jobs::enqueue(&mut transaction, new).await.unwrap();
     transaction.commit().await.unwrap();
+}
+
+async fn retry(pool: &PgPool, key: &str) -> bool {
+    let mut transaction = pool.begin().await.unwrap();
+    let found = jobs::retry(&mut transaction, MAIL, key).await.unwrap();
+    transaction.commit().await.unwrap();
+    found
+}
+
+async fn discard(pool: &PgPool, key: &str) -> Option<Uuid> {
+    let mut transaction = pool.begin().await.unwrap();
+    let event = jobs::discard(&mut transaction, MAIL, key).await.unwrap();
+    transaction.commit().await.unwrap();
+    event
 }
 
 async fn none_left(pool: &PgPool) -> bool {

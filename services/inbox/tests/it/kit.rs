@@ -70,6 +70,8 @@ pub(crate) struct Recorder {
     pub(crate) refuse: Mutex<HashSet<(String, i64)>>,
     /// Calls of `apply`.
     pub(crate) calls: AtomicUsize,
+    /// A key whose events take longer than any statement may.
+    pub(crate) slow: Option<&'static str>,
     /// Where to send a job for each event.
     pub(crate) target: Option<&'static str>,
 }
@@ -126,6 +128,13 @@ impl Subscriber for Recorder {
         .bind(versions)
         .execute(&mut *effects.connection)
         .await?;
+        if let Some(slow) = self.slow
+            && events.iter().any(|event| event.key == slow)
+        {
+            sqlx::query("select pg_sleep(60)")
+                .execute(&mut *effects.connection)
+                .await?;
+        }
         for event in events {
             if let Some(target) = self.target {
                 effects.enqueue(NewJob::of(event, target, event.version.to_string()));

@@ -1,11 +1,12 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use inbox::operator::{self, Gap, KeyOf, ParkedKey};
 use sqlx::PgPool;
 
 use crate::kit::{
-    NAME, Recorder, change, config, count, database, effects, effects_of, eventually, publish,
-    start, topic,
+    NAME, Recorder, change, config, count, database, effects, effects_of, event_id, eventually,
+    publish, start, topic,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,12 +99,7 @@ async fn a_record_that_cannot_be_read_waits_until_it_is_discarded() {
         ("undecodable", "header ce_id is missing")
     );
 
-    assert_eq!(
-        operator::discard(&database.pool, key(&topic, "a"))
-            .await
-            .unwrap(),
-        Some(1)
-    );
+    assert_eq!(discard(&database.pool, key(&topic, "a")).await, Some(1));
     eventually("the key is free", || none_parked(&database.pool)).await;
     assert_eq!(effects_of(&database.pool, "a").await, [1, 3]);
     running.stop().await;
@@ -137,11 +133,7 @@ async fn an_operator_can_accept_that_versions_are_lost() {
     let running = start(config(&database), &Recorder::of(&topic));
     publish(&topic, [1, 4, 5].map(|version| change("a", version))).await;
     eventually("the key is dead", || async { dead(&database.pool).await }).await;
-    assert!(
-        operator::retry(&database.pool, key(&topic, "a"), Gap::Accept)
-            .await
-            .unwrap()
-    );
+    assert!(retry(&database.pool, key(&topic, "a"), Gap::Accept).await);
     eventually("the key is free", || none_parked(&database.pool)).await;
     assert_eq!(effects_of(&database.pool, "a").await, [1, 4, 5]);
     running.stop().await;
@@ -156,11 +148,7 @@ async fn after_the_last_tier_a_key_is_dead_and_its_event_is_a_dead_letter_once()
     eventually("the key is dead", || async { dead(&database.pool).await }).await;
     assert_eq!(parked(&database.pool).await.attempts, 2);
 
-    assert!(
-        operator::retry(&database.pool, key(&topic, "a"), Gap::Refuse)
-            .await
-            .unwrap()
-    );
+    assert!(retry(&database.pool, key(&topic, "a"), Gap::Refuse).await);
     eventually("the key is dead again", || async {
         dead(&database.pool).await
     })
@@ -172,12 +160,7 @@ async fn after_the_last_tier_a_key_is_dead_and_its_event_is_a_dead_letter_once()
             .unwrap();
     assert_eq!(letters, [(NAME.to_owned(), 0, "a 1 is refused".to_owned())]);
 
-    assert_eq!(
-        operator::discard(&database.pool, key(&topic, "a"))
-            .await
-            .unwrap(),
-        Some(0)
-    );
+    assert_eq!(discard(&database.pool, key(&topic, "a")).await, Some(0));
     eventually("the key is free", || none_parked(&database.pool)).await;
     assert_eq!(effects_of(&database.pool, "a").await, [2]);
     running.stop().await;
@@ -190,9 +173,7 @@ async fn a_discarded_version_does_not_come_back() {
     let running = start(config(&database), &recorder);
     publish(&topic, [1, 2].map(|version| change("a", version))).await;
     eventually("the key is dead", || async { dead(&database.pool).await }).await;
-    operator::discard(&database.pool, key(&topic, "a"))
-        .await
-        .unwrap();
+    discard(&database.pool, key(&topic, "a")).await;
     recorder.relent();
     publish(&topic, [2, 3].map(|version| change("a", version))).await;
     eventually("it goes on", || async {
@@ -203,20 +184,108 @@ async fn a_discarded_version_does_not_come_back() {
     running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_too_long_for_an_index_holds_up_no_other() {
+    let (database, topic) = (database().await, topic(1).await);
+    let running = start(config(&database), &Recorder::of(&topic));
+    // Too little of it repeats for PostgreSQL to make it short.
+    let long: String = (0..256)
+        .map(|part| event_id(&topic, "long", part).simple().to_string())
+        .collect();
+    publish(&topic, [change(&long, 1), change(&long, 3), change("b", 1)]).await;
+    eventually("the other key is there", || async {
+        effects_of(&database.pool, "b").await == [1]
+    })
+    .await;
+    let parked = parked(&database.pool).await;
+    assert_eq!(parked.cause, "gap");
+    assert!(parked.key.starts_with("\\h"), "{}", parked.key);
+    assert_eq!(effects_of(&database.pool, &parked.key).await, [1]);
+
+    publish(&topic, [change(&long, 2)]).await;
+    let key = key(&topic, &parked.key);
+    eventually("its gap is closed", || async {
+        retry(&database.pool, key, Gap::Refuse).await;
+        effects_of(&database.pool, key.key).await == [1, 2, 3]
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_always_takes_too_long_parks_its_key_alone_and_dies() {
+    let (database, topic) = (database().await, topic(1).await);
+    let mut config = config(&database);
+    config.statement_timeout = Duration::from_millis(500);
+    let recorder = Recorder {
+        topic: topic.clone(),
+        slow: Some("a"),
+        ..Recorder::default()
+    };
+    let changes = [("b", 1), ("a", 1), ("b", 2), ("c", 1)];
+    publish(&topic, changes.map(|(key, version)| change(key, version))).await;
+    let running = start(config, &Arc::new(recorder));
+    eventually("the others are there", || async {
+        let effects = effects(&database.pool).await;
+        effects.get("b").is_some_and(|versions| *versions == [1, 2])
+            && effects.get("c").is_some_and(|versions| *versions == [1])
+    })
+    .await;
+    eventually("the key is dead", || async { dead(&database.pool).await }).await;
+    let parked = parked(&database.pool).await;
+    assert_eq!(
+        (parked.key.as_str(), parked.cause.as_str()),
+        ("a", "refused")
+    );
+    assert_eq!(parked.reason, "it takes longer than a statement may");
+    assert!(effects_of(&database.pool, "a").await.is_empty());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_key_whose_partition_is_locked_keeps_no_other_from_its_retry() {
+    let (database, topic) = (database().await, topic(2).await);
+    let recorder = Recorder::refusing(&topic, [("a", 1), ("b", 1)]);
+    let mut config = config(&database);
+    config.retry_tiers = vec![Duration::from_millis(50); 10_000];
+    let running = start(config, &recorder);
+    let elsewhere = crate::kit::Change {
+        partition: 1,
+        ..change("b", 1)
+    };
+    publish(&topic, [change("a", 1), elsewhere]).await;
+    eventually("both are parked", || async {
+        count(&database.pool, "select count(*) from inbox.parked_keys").await == 2
+    })
+    .await;
+
+    let mut lock = database.pool.begin().await.unwrap();
+    sqlx::query("select from inbox.offsets where partition = 0 for update")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    // The one that cannot be tried comes first.
+    sqlx::query("update inbox.parked_keys set due_at = '2000-01-01' where key = 'a'")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    recorder.relent();
+    eventually("the other has been retried", || async {
+        effects_of(&database.pool, "b").await == [1]
+    })
+    .await;
+    assert!(effects_of(&database.pool, "a").await.is_empty());
+    lock.rollback().await.unwrap();
+    eventually("both are free", || none_parked(&database.pool)).await;
+    assert_eq!(effects_of(&database.pool, "a").await, [1]);
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn an_operator_who_names_a_key_that_is_not_parked_changes_nothing() {
     let database = database().await;
-    assert!(
-        !operator::retry(&database.pool, key("t", "a"), Gap::Accept)
-            .await
-            .unwrap()
-    );
-    assert_eq!(
-        operator::discard(&database.pool, key("t", "a"))
-            .await
-            .unwrap(),
-        None
-    );
+    assert!(!retry(&database.pool, key("t", "a"), Gap::Accept).await);
+    assert_eq!(discard(&database.pool, key("t", "a")).await, None);
     let mut connection = database.pool.acquire().await.unwrap();
     let left = operator::reset(&mut connection, NAME, "t", 0, Some(5)).await;
     assert_eq!(left.unwrap(), None);
@@ -229,6 +298,20 @@ fn key<'a>(topic: &'a str, key: &'a str) -> KeyOf<'a> {
         topic,
         key,
     }
+}
+
+async fn retry(pool: &PgPool, key: KeyOf<'_>, gap: Gap) -> bool {
+    let mut transaction = pool.begin().await.unwrap();
+    let found = operator::retry(&mut transaction, key, gap).await.unwrap();
+    transaction.commit().await.unwrap();
+    found
+}
+
+async fn discard(pool: &PgPool, key: KeyOf<'_>) -> Option<i64> {
+    let mut transaction = pool.begin().await.unwrap();
+    let offset = operator::discard(&mut transaction, key).await.unwrap();
+    transaction.commit().await.unwrap();
+    offset
 }
 
 async fn parked(pool: &PgPool) -> ParkedKey {

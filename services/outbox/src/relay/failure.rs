@@ -20,11 +20,19 @@ pub(crate) enum Failure {
         expected: i32,
         found: usize,
     },
+    #[error(
+        "the event {seq} (topic {topic}, key {key}) is larger than a record may be: nothing behind it is published until it is removed"
+    )]
+    TooLarge {
+        seq: i64,
+        topic: String,
+        key: String,
+    },
     #[error("another relay took the lease over")]
     LeaseLost,
     /// The cursor speaks of transaction ids that this database has not, or not any more.
     #[error(
-        "this database was restored ({found}; the cursor is of {expected}): run the command `outbox rebase`"
+        "this database was restored or failed over ({found}; the cursor is of {expected}): run `outbox rebase`, or `outbox resume` if nothing was lost"
     )]
     Rewound { expected: String, found: String },
     #[error("told to stop")]
@@ -40,6 +48,7 @@ impl Failure {
             Failure::Database(_) | Failure::Unresponsive => "database",
             Failure::Kafka(_) | Failure::Stalled => "kafka",
             Failure::Partitions { .. } => "partitions",
+            Failure::TooLarge { .. } => "record",
             Failure::LeaseLost => "lease",
             Failure::Rewound { .. } => "rewound",
             Failure::Stopped | Failure::Killed => "stopped",
@@ -48,7 +57,10 @@ impl Failure {
 
     /// Whether only an operator can end it.
     pub(crate) fn needs_operator(&self) -> bool {
-        matches!(self, Failure::Partitions { .. } | Failure::Rewound { .. })
+        matches!(
+            self,
+            Failure::Partitions { .. } | Failure::TooLarge { .. } | Failure::Rewound { .. }
+        )
     }
 }
 

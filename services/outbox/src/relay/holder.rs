@@ -1,21 +1,22 @@
 //! What the holder of the lease does: window after window from the table to Kafka.
 
+mod duties;
+
 use std::convert::Infallible;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
-use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::failure::{Failure, answered};
+use super::failure::{Failure, Report, answered};
 use super::lease::{Control, Cursor, Held};
 use super::publisher::{Offer, Publisher, STALLED_AFTER};
 use super::slots::Slots;
-use super::{MEASURE_EVERY, Relay, Step, topics};
+use super::{Relay, Step};
 use crate::window::{self, Entry};
 
 pub(super) struct Holder<'a> {
@@ -24,6 +25,7 @@ pub(super) struct Holder<'a> {
     publisher: Publisher,
     options: PgConnectOptions,
     stop: &'a CancellationToken,
+    report: &'a mut Report,
     epoch: i64,
     /// Everything that it sees is in Kafka. Ahead of what the database knows by up to [`WRITE_EVERY`].
     lo: String,
@@ -31,9 +33,12 @@ pub(super) struct Holder<'a> {
     inherited: Option<Cursor>,
     known_topics: Vec<String>,
     slots: Slots,
+    /// Whether it was said that this session goes well.
+    well: bool,
     /// Since when the database knows less than it should.
     unwritten: Option<Instant>,
-    written: Instant,
+    /// When the lease was renewed, with or without the cursor.
+    renewed: Instant,
     tended: Instant,
     measured: Instant,
 }
@@ -45,6 +50,7 @@ impl<'a> Holder<'a> {
         held: Held,
         options: PgConnectOptions,
         stop: &'a CancellationToken,
+        report: &'a mut Report,
     ) -> Result<Holder<'a>, Failure> {
         let config = &relay.config;
         let mut holder = Holder {
@@ -53,13 +59,15 @@ impl<'a> Holder<'a> {
             publisher: Publisher::new(&config.bootstrap_servers, config.source, held.generation)?,
             options,
             stop,
+            report,
             epoch: held.epoch,
             lo: held.cursor.lo.clone(),
             inherited: held.cursor.hi.is_some().then_some(held.cursor),
             known_topics: Vec::new(),
             slots: Slots::new(config.slot_bytes),
+            well: false,
             unwritten: None,
-            written: Instant::now(),
+            renewed: Instant::now(),
             tended: Instant::now(),
             measured: Instant::now(),
         };
@@ -94,6 +102,7 @@ impl<'a> Holder<'a> {
             } else {
                 // Nothing to write: the stored moment and this one have the same rows.
                 self.lo = hi;
+                self.goes_well();
             }
             self.look_after().await?;
             if published {
@@ -102,7 +111,7 @@ impl<'a> Holder<'a> {
             }
             let due = self
                 .unwritten
-                .map_or(self.written + RENEW_EVERY, |since| since + WRITE_EVERY);
+                .map_or(self.renewed + RENEW_EVERY, |since| since + WRITE_EVERY);
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 () = self.relay.wake.notified() => wait = LOOK_FIRST,
@@ -147,6 +156,7 @@ impl<'a> Holder<'a> {
     /// Where the stream of a large window begins. It is only there to save time: when it takes too long itself, as after a
     /// transaction of millions of rows, the stream begins at the first row of all.
     async fn beginning(&mut self, hi: &str) -> Result<i64, Failure> {
+        self.keep_lease().await?;
         match answered(window::beginning(
             &mut self.control.connection,
             &self.lo,
@@ -166,7 +176,7 @@ impl<'a> Holder<'a> {
             .options
             .clone()
             .options([("statement_timeout", "0"), ("enable_sort", "off")]);
-        let mut reader = answered(options.connect()).await?;
+        let mut reader = self.keeping_lease(answered(options.connect())).await??;
         let mut cursor = Cursor {
             lo: self.lo.clone(),
             hi: Some(hi.to_owned()),
@@ -175,7 +185,7 @@ impl<'a> Holder<'a> {
         self.publisher.begin();
         let mut first = None;
         let mut rows = window::stream(&mut reader, &self.lo, hi, after);
-        while let Some(entry) = next(&mut rows).await? {
+        while let Some(entry) = self.next(&mut rows).await? {
             first.get_or_insert(entry.created_at);
             self.send(&entry).await?;
             if self.publisher.at_chunk() {
@@ -189,6 +199,18 @@ impl<'a> Holder<'a> {
         self.settle(Some(&mut cursor)).await?;
         self.acknowledged(first);
         Ok(())
+    }
+
+    /// The next row of a large window. The server may pass over many others before it.
+    async fn next(
+        &mut self,
+        rows: &mut BoxStream<'_, Result<Entry, sqlx::Error>>,
+    ) -> Result<Option<Entry>, Failure> {
+        let row = timeout(STALLED_AFTER, rows.try_next());
+        match self.keeping_lease(row).await? {
+            Ok(row) => Ok(row?),
+            Err(_) => Err(Failure::Unresponsive),
+        }
     }
 
     /// Hands a row to the producer, when it has room.
@@ -234,7 +256,7 @@ impl<'a> Holder<'a> {
                     stopping = true;
                     patience = patience.min(Instant::now() + STOP_PATIENCE);
                 }
-                () = sleep_until((self.written + RENEW_EVERY).min(patience)) => {}
+                () = sleep_until((self.renewed + RENEW_EVERY).min(patience)) => {}
             }
             if !stopping && self.publisher.progress() > seen {
                 seen = self.publisher.progress();
@@ -246,123 +268,7 @@ impl<'a> Holder<'a> {
                     Failure::Stalled
                 });
             }
-            if self.written.elapsed() >= RENEW_EVERY {
-                self.written = Instant::now();
-                answered(self.control.renew(self.epoch)).await?;
-            }
-        }
-    }
-
-    /// Notes how far a large window is, from time to time, and sees to the rest of the duties.
-    async fn progress(&mut self, cursor: &mut Cursor) -> Result<(), Failure> {
-        let stopping = self.stop.is_cancelled();
-        if self.written.elapsed() < WRITE_EVERY && !stopping {
-            return Ok(());
-        }
-        if let Some(seq) = self.publisher.acknowledged() {
-            cursor.done_seq = seq;
-        }
-        self.write(cursor).await?;
-        if stopping {
-            return Err(Failure::Stopped);
-        }
-        self.at(Step::CursorWritten).await?;
-        self.measure().await
-    }
-
-    /// All that `hi` sees is in Kafka.
-    fn passed(&mut self, hi: String) {
-        self.lo = hi;
-        self.unwritten.get_or_insert_with(Instant::now);
-    }
-
-    /// Between windows: the cursor, the lease, the slots and the measures, each when it is due.
-    async fn look_after(&mut self) -> Result<(), Failure> {
-        let overdue = self
-            .unwritten
-            .is_some_and(|since| since.elapsed() >= WRITE_EVERY);
-        if overdue || self.written.elapsed() >= RENEW_EVERY {
-            self.write_lo().await?;
-        }
-        if self.tended.elapsed() >= TEND_EVERY {
-            self.tended = Instant::now();
-            // Slots are judged by the moment that is stored.
-            self.write_lo().await?;
-            let tended =
-                answered(self.slots.tend(&mut self.control.connection, self.epoch)).await?;
-            self.relay.measures.current_slot.set(tended.current.into());
-            self.relay
-                .measures
-                .rotation_blocked
-                .set(tended.blocked.into());
-            if tended.truncated {
-                self.at(Step::SlotTruncated).await?;
-            }
-        }
-        self.measure().await
-    }
-
-    async fn measure(&mut self) -> Result<(), Failure> {
-        if self.measured.elapsed() >= MEASURE_EVERY {
-            self.measured = Instant::now();
-            answered(self.relay.measures.sample(self.control)).await?;
-        }
-        Ok(())
-    }
-
-    async fn write_lo(&mut self) -> Result<(), Failure> {
-        let news = self.unwritten.is_some();
-        self.write(&Cursor {
-            lo: self.lo.clone(),
-            hi: None,
-            done_seq: 0,
-        })
-        .await?;
-        self.unwritten = None;
-        if news {
-            self.at(Step::CursorWritten).await
-        } else {
-            Ok(())
-        }
-    }
-
-    async fn write(&mut self, cursor: &Cursor) -> Result<(), Failure> {
-        self.written = Instant::now();
-        answered(self.control.write(self.epoch, cursor)).await
-    }
-
-    /// The end that was asked for, between windows: leaves nothing to be published twice.
-    async fn stopped(&mut self) -> Failure {
-        match self.write_lo().await {
-            Ok(()) => Failure::Stopped,
-            Err(failure) => failure,
-        }
-    }
-
-    fn acknowledged(&self, first: Option<OffsetDateTime>) {
-        self.relay.measures.published.inc_by(self.publisher.sent());
-        if let Some(first) = first {
-            let delay = OffsetDateTime::now_utc() - first;
-            self.relay
-                .measures
-                .publish_delay
-                .observe(delay.as_seconds_f64().max(0.0));
-        }
-    }
-
-    async fn know(&mut self, topics: Vec<String>) -> Result<(), Failure> {
-        topics::ensure(&self.relay.config, topics.clone()).await?;
-        self.known_topics.extend(topics);
-        Ok(())
-    }
-
-    async fn at(&mut self, step: Step) -> Result<(), Failure> {
-        let Some(failpoint) = &self.relay.config.failpoint else {
-            return Ok(());
-        };
-        match failpoint(step).await {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Failure::Killed),
+            self.keep_lease().await?;
         }
     }
 }
@@ -374,21 +280,11 @@ const LOOK_LAST: Duration = Duration::from_millis(250);
 const WRITE_EVERY: Duration = Duration::from_millis(100);
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
-const TEND_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy)]
 enum Waiting {
     Room,
     Settled,
-}
-
-async fn next(
-    rows: &mut futures::stream::BoxStream<'_, Result<Entry, sqlx::Error>>,
-) -> Result<Option<Entry>, Failure> {
-    match timeout(STALLED_AFTER, rows.try_next()).await {
-        Ok(row) => Ok(row?),
-        Err(_) => Err(Failure::Unresponsive),
-    }
 }
 
 fn is_statement_timeout(error: &sqlx::Error) -> bool {

@@ -2,7 +2,7 @@ use telemetry::metrics;
 use telemetry::names;
 use telemetry::prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::failure::Failure;
+use super::failure::{Failure, answered};
 use super::lease::Control;
 
 /// What the relay tells of itself.
@@ -79,8 +79,19 @@ impl Measures {
         self.halted.reset();
     }
 
-    /// Looks at the backlog; whether or not this relay holds the lease, so that it is seen also while nobody does.
-    pub(crate) async fn sample(&self, control: &mut Control) -> Result<(), sqlx::Error> {
+    /// Looks at the backlog; whether or not this relay holds the lease, so that it is seen also while nobody does. A statement
+    /// that the server gives up, as with a large backlog on a slow disk, leaves the gauges as they are: they keep nobody from publishing.
+    pub(crate) async fn sample(&self, control: &mut Control) -> Result<(), Failure> {
+        match answered(self.look(control)).await {
+            Err(Failure::Database(error @ sqlx::Error::Database(_))) => {
+                tracing::debug!(%error, "the backlog could not be counted");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    async fn look(&self, control: &mut Control) -> Result<(), sqlx::Error> {
         let backlog = sqlx::query!(
             r#"with cursor as materialized (select lo, hi, done_seq from outbox.relay where singleton)
                select count(*) as "count!",

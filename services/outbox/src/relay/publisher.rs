@@ -7,13 +7,12 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{
-    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
-};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::Notify;
 
+use super::failure::Failure;
 use crate::window::Entry;
 
 /// After this long without an acknowledgement the relay gives the session up. librdkafka itself would wait for ever, which is
@@ -23,7 +22,7 @@ pub(super) const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// Hands rows to Kafka in their order and knows how far it acknowledged them. One window after the other; after a failure the
 /// only way on is a new publisher.
 pub(super) struct Publisher {
-    producer: Option<ThreadedProducer<Context>>,
+    producer: Arc<BaseProducer<Context>>,
     deliveries: Arc<Deliveries>,
     source: &'static str,
     generation: String,
@@ -52,7 +51,7 @@ impl Publisher {
         generation: i64,
     ) -> Result<Publisher, KafkaError> {
         let deliveries = Arc::new(Deliveries::new());
-        let producer = ClientConfig::new()
+        let producer: BaseProducer<Context> = ClientConfig::new()
             .set("bootstrap.servers", bootstrap_servers)
             // Order and no loss: a retry may not overtake, a gap is fatal, and a record waits for as long as it takes.
             .set("enable.idempotence", "true")
@@ -71,7 +70,7 @@ impl Publisher {
             .set("reconnect.backoff.max.ms", "1000")
             .create_with_context(Context(Arc::clone(&deliveries)))?;
         Ok(Publisher {
-            producer: Some(producer),
+            producer: polled(producer)?,
             deliveries,
             source,
             generation: generation.to_string(),
@@ -93,7 +92,7 @@ impl Publisher {
     }
 
     /// Queues one row, behind all that were taken before.
-    pub(super) fn offer(&mut self, entry: &Entry) -> Result<Offer, KafkaError> {
+    pub(super) fn offer(&mut self, entry: &Entry) -> Result<Offer, Failure> {
         // Behind a partition that lags, the others would run ahead of what the chunks can count.
         if self.sent / CHUNK - self.completed >= CHUNKS - 1 {
             self.acknowledged();
@@ -102,19 +101,20 @@ impl Publisher {
             }
         }
         let headers = self.headers(entry);
-        let Some(producer) = &self.producer else {
-            return Err(KafkaError::Canceled);
-        };
         let record = BaseRecord::with_opaque_to(&entry.topic, self.sent as usize)
             .key(entry.key.as_bytes())
             .payload(entry.payload.as_slice())
             .headers(headers);
-        match producer.send(record) {
-            Ok(()) => {}
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                return Ok(Offer::Full);
-            }
-            Err((error, _)) => return Err(error),
+        if let Err((error, _)) = self.producer.send(record) {
+            return match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => Ok(Offer::Full),
+                Some(RDKafkaErrorCode::MessageSizeTooLarge) => Err(Failure::TooLarge {
+                    seq: entry.seq,
+                    topic: entry.topic.clone(),
+                    key: entry.key.clone(),
+                }),
+                _ => Err(error.into()),
+            };
         }
         self.sent += 1;
         if self.sent.is_multiple_of(CHUNK) {
@@ -219,17 +219,32 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        let Some(producer) = self.producer.take() else {
-            return;
-        };
         // What is queued must not come out behind what the next holder publishes. It would be dropped there, but late.
-        producer.purge(PurgeConfig::default().queue().inflight());
-        // Its end waits for its threads. Where no thread can be had, it is waited for here.
-        let _ = std::thread::Builder::new()
-            .name("outbox producer end".to_owned())
-            .spawn(move || drop(producer));
+        self.producer
+            .purge(PurgeConfig::default().queue().inflight());
     }
 }
+
+/// Has the producer's reports delivered by a thread of its own, which also ends the producer when nobody else has it any more: that
+/// waits for the threads of librdkafka.
+///
+/// rdkafka's own ThreadedProducer polls for 100 ms at a time and spins through the last millisecond of each.
+fn polled(producer: BaseProducer<Context>) -> Result<Arc<BaseProducer<Context>>, KafkaError> {
+    let producer = Arc::new(producer);
+    let polled = Arc::clone(&producer);
+    std::thread::Builder::new()
+        .name("outbox producer".to_owned())
+        .spawn(move || {
+            while Arc::strong_count(&polled) > 1 {
+                polled.poll(POLL);
+            }
+        })
+        .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+    Ok(producer)
+}
+
+/// How long an abandoned producer may stay. Reports do not wait for it.
+const POLL: Duration = Duration::from_secs(1);
 
 fn with(headers: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders {
     headers.insert(Header {
@@ -281,12 +296,13 @@ impl Deliveries {
             .clone()
     }
 
-    fn fail(&self, error: KafkaError) {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(error);
+    /// Whether this is the first failure: the others follow from it.
+    fn fail(&self, error: KafkaError) -> bool {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = failure.is_none();
+        failure.get_or_insert(error);
         self.changed.notify_one();
+        first
     }
 }
 
@@ -298,8 +314,15 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, row: usize) {
         let deliveries = &*self.0;
-        if let Err((error, _)) = result {
-            deliveries.fail(error.clone());
+        if let Err((error, record)) = result {
+            let purged = matches!(
+                error.rdkafka_error_code(),
+                Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
+            );
+            if deliveries.fail(error.clone()) && !purged {
+                let key = record.key().map(String::from_utf8_lossy);
+                tracing::warn!(%error, topic = record.topic(), key = key.as_deref(), "Kafka did not take an event");
+            }
             return;
         }
         deliveries.chunks[row / CHUNK as usize % CHUNKS as usize].fetch_add(1, Ordering::AcqRel);

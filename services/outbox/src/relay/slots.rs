@@ -138,7 +138,8 @@ async fn recycle(
             Err(error.into())
         };
     }
-    // A statement of its own behind the lock: its snapshot sees every row that will ever have been in the slot.
+    // A statement of its own behind the lock: its snapshot sees every row of the slot. A writer that chose the slot before the
+    // rotation and waits for the lock will put its row into the emptied slot, which is emptied again once that row is published.
     let check = sqlx::query!(
         r#"select epoch = $1 as "held!",
                   slot <> $2

@@ -20,7 +20,7 @@ pub(super) async fn ensure(config: &RelayConfig, names: Vec<String>) -> Result<(
         .unwrap_or(Err(Failure::Kafka(KafkaError::Canceled)))
 }
 
-/// Short, because nothing renews the lease meanwhile.
+/// For each question to the brokers.
 const WITHIN: Duration = Duration::from_secs(3);
 
 fn ensure_blocking(

@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::world::{
-    Happened, change, changes, config, database, eventually, next_version, records, start, topics,
-    until_applied,
+    Happened, backlog, change, changes, config, database, eventually, next_version, records, start,
+    topics, until_applied,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,15 +109,7 @@ async fn a_key_is_in_the_partition_where_a_java_client_would_look_for_it() {
 async fn a_backlog_of_many_reads_arrives_whole_and_in_order() {
     let database = database().await;
     let topics = topics();
-    sqlx::query(
-        "insert into outbox.entries (slot, event_id, topic, key, version, event_type, payload)
-         select 0, gen_random_uuid(), $1, 'key-' || number % 10, number / 10 + 1, 'grimoire.test.v1.Happened', ''
-         from generate_series(0, 19999) as number",
-    )
-    .bind(topics[0].name)
-    .execute(&database.pool)
-    .await
-    .unwrap();
+    backlog(&database.pool, &topics[0], 2_000).await;
     let relay = start(config(&database, topics));
     until_applied(&topics[0], 10, 2000).await;
     relay.stop().await;

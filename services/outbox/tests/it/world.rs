@@ -163,7 +163,29 @@ pub(crate) async fn expire_lease(pool: &PgPool) {
         .unwrap();
 }
 
-/// How often a relay of this process failed in this way.
+/// A window that is more than one read: the versions 1 to `each` of ten keys, `key-0` to `key-9`, in the order of seq.
+pub(crate) async fn backlog(pool: &PgPool, topic: &Topic, each: i32) {
+    sqlx::query(
+        "insert into outbox.entries (slot, event_id, topic, key, version, event_type, payload)
+         select 0, gen_random_uuid(), $1, 'key-' || number % 10, number / 10 + 1, 'grimoire.test.v1.Happened', repeat('x', 500)::bytea
+         from generate_series(0, $2 * 10 - 1) as number",
+    )
+    .bind(topic.name)
+    .bind(each)
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+/// How often the lease was given out.
+pub(crate) async fn epoch(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("select epoch from outbox.relay")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+/// How often a relay of this process failed in this way: a test that waits for it needs a kind that no other test raises.
 pub(crate) fn failures(kind: &str) -> u64 {
     telemetry::metrics::counter_vec(
         telemetry::names::OUTBOX_RELAY_FAILURES,

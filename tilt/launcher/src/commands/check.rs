@@ -6,11 +6,10 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use launcher::layout::Layout;
 use launcher::topology::Topology;
-use launcher::{Notice, Stack, StackOptions, postgres, records};
+use launcher::{Notice, Stack, StackOptions};
 
 use super::{cargo, place};
 
@@ -75,17 +74,12 @@ impl Test {
     }
 }
 
-/// Tests begin with empty engines. Only the programs stay, which the build stage has just put there.
+/// Tests begin with empty engines. Only the programs stay, which the build stage has just put there, and the lock.
 fn forget_earlier(root: &Path, folder: &Path) -> Result<()> {
-    ensure!(
-        records::running(&Layout::at(root, folder)).is_none(),
-        "another ./dev test runs in this checkout"
-    );
-    postgres::forget(&Layout::at(root, folder))?;
+    launcher::forget(root, folder)?;
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.is_dir() && !path.ends_with("bin") {
-            postgres::forget(&Layout::at(root, &path))?;
+        if path.is_dir() && !path.ends_with("bin") && !path.ends_with("run") {
             fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
         }
     }

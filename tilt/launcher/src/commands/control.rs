@@ -1,6 +1,5 @@
 //! Commands about the running system. They read .dev/run and send signals; the launcher notices by itself.
 
-use std::fs;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -9,11 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use launcher::instance::Instance;
-use launcher::layout::Layout;
 use launcher::process::Identity;
 use launcher::records::{self, Asked, Record, Running, State};
 use launcher::topology::Kind;
-use launcher::{Signal, postgres, readiness};
+use launcher::{Signal, readiness};
 
 use super::up::print_table;
 use super::{cargo, place};
@@ -145,13 +143,7 @@ pub(crate) fn status() -> Result<ExitCode> {
 pub(crate) fn stop() -> Result<ExitCode> {
     let instance = place::instance()?;
     let Some(running) = records::running(&instance.layout) else {
-        let kind_of = |name: &str| {
-            instance
-                .topology
-                .processes
-                .get(name)
-                .map(|process| process.kind)
-        };
+        let kind_of = |name: &str| instance.topology.kind_of(name);
         let ended = records::end_leftovers(&instance.layout, kind_of)?;
         println!(
             "{}",
@@ -193,30 +185,7 @@ impl Reset {
         {
             bail!("nothing was removed");
         }
-        // Before their folders: where PostgreSQL's data lie elsewhere, those have a link to them.
-        for dev in [
-            layout.dev.clone(),
-            layout.dev.join("test"),
-            layout.dev.join("prepare"),
-        ] {
-            postgres::forget(&Layout::at(&layout.root, &dev))?;
-        }
-        // The jars in kafka/lib are no data.
-        for folder in [
-            "kafka/data",
-            "log",
-            "mail",
-            "keys",
-            "run",
-            "test",
-            "prepare",
-        ] {
-            let folder = layout.dev.join(folder);
-            if folder.exists() {
-                fs::remove_dir_all(&folder)
-                    .with_context(|| format!("cannot remove {}", folder.display()))?;
-            }
-        }
+        launcher::forget(&layout.root, &layout.dev)?;
         println!("forgotten");
         Ok(ExitCode::SUCCESS)
     }

@@ -57,6 +57,18 @@ fn kafka_answers_after_a_restart() {
 }
 
 #[test]
+fn kafka_finds_its_data_again_where_the_path_has_letters_of_any_alphabet() {
+    let folder = Folder::new();
+    let dev = folder.0.join("prüfung 漢");
+    for _ in 0..2 {
+        let mut options = options(&folder, &["kafka"]);
+        options.dev_dir = Some(dev.clone());
+        Stack::start(options).unwrap().stop().unwrap();
+        assert!(dev.join("kafka/data/meta.properties").exists());
+    }
+}
+
+#[test]
 fn an_instance_that_runs_is_not_started_twice() {
     let folder = Folder::new();
     let stack = Stack::start(options(&folder, &["postgres"])).unwrap();

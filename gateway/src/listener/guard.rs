@@ -1,0 +1,183 @@
+//! Ends what nothing else ends: a call that outlives its deadline, a stream without an end, a client that does not go on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+
+use crate::filters::route::is_grpc;
+use crate::metrics;
+use crate::plan::{OWN, Plan, Route};
+use crate::proxy::Gateway;
+
+/// What a call gets beyond its deadline before it is ended from here.
+const MARGIN: Duration = Duration::from_secs(2);
+/// How long a stream of reflection or health may be. Their clients begin again.
+const OWN_STREAM: Duration = Duration::from_secs(600);
+/// What such a stream gets to end by itself after the stop signal.
+const OWN_STREAM_END: Duration = Duration::from_secs(1);
+
+/// Pingora's proxy, with a bound around each turn of an HTTP/1 connection and each stream of an HTTP/2 one.
+pub(super) struct Guard {
+    pub(super) proxy: Arc<HttpProxy<Gateway>>,
+    pub(super) options: HttpServerOptions,
+    pub(super) bounds: Arc<Bounds>,
+}
+
+/// How long things may take.
+pub(super) struct Bounds {
+    plan: Arc<Plan>,
+    /// A request that is not passed through, with the wait for it and for its reader.
+    turn: Duration,
+}
+
+/// The bound of one turn or stream.
+enum Bound {
+    /// A unary gRPC call, which its service and its client should have ended before.
+    Call(Arc<Route>, Duration),
+    /// A stream of reflection or health.
+    OwnStream,
+    /// Waiting for a request, reading, answering.
+    Turn(Duration),
+    /// A stream of a service, which either side ends.
+    Endless,
+}
+
+impl Bounds {
+    /// HTTP/1 connections may be idle for `idle`; a client gets as long again to send its request and to read its answer.
+    pub(super) fn new(plan: Arc<Plan>, idle: Duration) -> Self {
+        let turn = 2 * idle + plan.longest_deadline() + MARGIN;
+        Self { plan, turn }
+    }
+
+    /// `request` is what an HTTP/2 stream begins with. A turn of HTTP/1 begins before its request is there, and is never gRPC.
+    fn of(&self, request: Option<&RequestHeader>) -> Bound {
+        let route = request
+            .filter(|request| is_grpc(&request.headers))
+            .and_then(|request| self.plan.rpc(request.uri.path()));
+        match route {
+            None => Bound::Turn(self.turn),
+            Some(route) => match route.deadline {
+                Some(deadline) => Bound::Call(route.clone(), deadline + MARGIN),
+                None if route.upstream == OWN => Bound::OwnStream,
+                None => Bound::Endless,
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Guard {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let bound = self
+            .bounds
+            .of(session.as_http2().map(|_| session.req_header()));
+        let answered = self.proxy.process_new_http(session, shutdown);
+        match bound {
+            Bound::Turn(turn) => match tokio::time::timeout(turn, answered).await {
+                Ok(reused) => reused,
+                Err(_) => {
+                    metrics::slow_clients().inc();
+                    None
+                }
+            },
+            Bound::Call(route, bound) => match tokio::time::timeout(bound, answered).await {
+                Ok(reused) => reused,
+                Err(_) => {
+                    // Nobody else tells of a call whose future is dropped.
+                    metrics::hung_calls().inc();
+                    route.metrics.record(504, bound);
+                    tracing::warn!(
+                        rpc = route.name,
+                        "a gRPC call was ended because nothing else ended it"
+                    );
+                    None
+                }
+            },
+            Bound::OwnStream => tokio::select! {
+                reused = tokio::time::timeout(OWN_STREAM, answered) => reused.ok().flatten(),
+                () = after_stop(shutdown.clone()) => None,
+            },
+            Bound::Endless => answered.await,
+        }
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.proxy.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+
+    async fn http_cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}
+
+async fn after_stop(mut shutdown: ShutdownWatch) {
+    let _ = shutdown.wait_for(|stopped| *stopped).await;
+    tokio::time::sleep(OWN_STREAM_END).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::limits::Limits;
+
+    fn bounds() -> Bounds {
+        let config = Config::parse_from(["gateway", "--upstreams", ""]);
+        let plan = Plan::compile(
+            grimoire_proto::descriptors(),
+            &config.bounds,
+            &Limits::new(&config.limits),
+        );
+        Bounds::new(Arc::new(plan.unwrap()), Duration::from_secs(60))
+    }
+
+    fn request(path: &str, kind: &str) -> RequestHeader {
+        let mut request = RequestHeader::build("POST", path.as_bytes(), None).unwrap();
+        request.insert_header("content-type", kind).unwrap();
+        request
+    }
+
+    #[test]
+    fn whatever_is_not_a_stream_of_a_service_has_an_end() {
+        let bounds = bounds();
+        let grpc = |path| bounds.of(Some(&request(path, "application/grpc")));
+        let ten_seconds = Duration::from_secs(10);
+        assert!(matches!(
+            grpc("/grimoire.auth.v1.SessionService/Login"),
+            Bound::Call(_, bound) if bound == ten_seconds + MARGIN
+        ));
+        for stream in [
+            "/grpc.health.v1.Health/Watch",
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        ] {
+            assert!(matches!(grpc(stream), Bound::OwnStream), "{stream}");
+        }
+        let turn = Duration::from_secs(120) + ten_seconds + MARGIN;
+        let rest = request("/v1/sessions:login", "application/json");
+        for bound in [
+            bounds.of(None),
+            bounds.of(Some(&rest)),
+            grpc("/nothing.Here/AtAll"),
+        ] {
+            assert!(matches!(bound, Bound::Turn(bound) if bound == turn));
+        }
+    }
+}

@@ -1,0 +1,59 @@
+use std::time::Duration;
+
+use crate::kit::{Auth, database, identity};
+
+#[tokio::test]
+async fn what_is_of_no_use_any_more_goes_at_once_however_much_it_is() {
+    let database = database().await;
+    sqlx::raw_sql(
+        "insert into revocations (kid, expires_at)
+             select 'old', now() - interval '1 hour' from generate_series(1, 12000);
+         insert into revocations (kid, expires_at) values ('live', now() + interval '1 hour');
+         insert into trust_followers (follower, instance, seen_at)
+             select 'gateway-' || n, gen_random_uuid(), now() - interval '2 days' from generate_series(1, 6000) as n;
+         insert into address_state (address_hmac, event_version, mails, mails_since, touched_at)
+             select sha256(n::text::bytea), n % 2, 1, now(), now() - interval '91 days' from generate_series(1, 12000) as n",
+    )
+    .execute(&database.pool)
+    .await
+    .unwrap();
+
+    let auth = Auth::over(database.pool.clone(), identity()).await;
+    let left = "select (select count(*) from revocations) + (select count(*) from trust_followers)
+                     + (select count(*) from address_state where event_version = 0 or mails_since is not null)";
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while auth.count(left).await > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    // Versions never restart.
+    assert_eq!(auth.count("select count(*) from address_state").await, 6000);
+}
+
+#[tokio::test]
+async fn a_registration_is_forgotten_a_week_after_its_token_has_expired() {
+    let database = database().await;
+    sqlx::raw_sql(
+        "insert into registrations (id, address_hmac, email, display_name, locale, token_hash, expires_at)
+             select gen_random_uuid(), '', days || '@example.com', '', '', days::text::bytea, now() - make_interval(days => days)
+             from unnest(array[6, 8]) as days",
+    )
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    let auth = Auth::over(database.pool.clone(), identity()).await;
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while auth.count("select count(*) from registrations").await > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        auth.count("select count(*) from registrations where email = '6@example.com'")
+            .await,
+        1
+    );
+}

@@ -83,6 +83,9 @@ impl Alone {
                 let variables = options.overrides.entry(name.to_owned()).or_default();
                 variables.extend(traces.clone());
             }
+            // So that a test may begin a trace: of others than proxies it is not taken over.
+            let variables = options.overrides.entry("gateway".to_owned()).or_default();
+            variables.insert("GRIMOIRE_TRUSTED_PROXIES".to_owned(), "1".to_owned());
         });
         Self { system, collector }
     }

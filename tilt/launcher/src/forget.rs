@@ -16,7 +16,7 @@ use crate::topology::Topology;
 /// and benchmarks, with all that is in them. Programs and Kafka's jars stay.
 ///
 /// # Errors
-/// Says which of the instances runs; nothing was removed then.
+/// Says which of the instances runs, or is used by a process that `./dev run` has become; nothing was removed then.
 pub fn forget(root: &Path, dev: &Path) -> Result<()> {
     let topology = Topology::read(root)?;
     // All locks before the first removal, and held until the last: no instance starts on data that vanish.
@@ -24,10 +24,11 @@ pub fn forget(root: &Path, dev: &Path) -> Result<()> {
     for folder in instances(dev)? {
         let layout = Layout::at(root, &folder);
         let lock = InstanceLock::take(&layout, false, &BTreeMap::new())?;
-        locked.push((layout, lock));
+        let users = records::without_users(&layout)?;
+        locked.push((layout, lock, users));
     }
     // Those that lie in others first.
-    for (layout, _) in locked.iter().rev() {
+    for (layout, ..) in locked.iter().rev() {
         records::end_leftovers(layout, |name| topology.kind_of(name))?;
         // Before its folder: where the data lie elsewhere, there is a link to them.
         postgres::forget(layout)?;
@@ -87,13 +88,13 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-/// All but the lock: if its file were removed, a second launcher would make another and lock that.
+/// All but the locks: if their files were removed, somebody else would make others and lock those.
 fn empty(run: &Path) -> Result<()> {
     for entry in fs::read_dir(run)? {
         let path = entry?.path();
         if path.is_dir() {
             remove(&path)?;
-        } else if !path.ends_with("lock") {
+        } else if !path.ends_with("lock") && !path.ends_with("users.lock") {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }
@@ -163,11 +164,32 @@ mod tests {
                 error.contains(&format!("as process {}", std::process::id())),
                 "{error}"
             );
-            for name in ["", "test", "test/one", "bench/drain"] {
-                assert!(dev.join(name).join("mail/1.eml").exists(), "{name}");
-                assert!(dev.join(name).join("pg/data").exists(), "{name}");
-            }
+            nothing_is_gone(&dev);
         }
         fs::remove_dir_all(&dev).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_removed_while_a_process_runs_that_was_started_alone() {
+        let (root, dev) = used();
+        let layout = Layout::at(&root, &dev);
+        let (first, second) = (
+            records::hold(&layout).unwrap(),
+            records::hold(&layout).unwrap(),
+        );
+        drop(first);
+        let error = forget(&root, &dev).unwrap_err().to_string();
+        assert!(error.contains("./dev run"), "{error}");
+        nothing_is_gone(&dev);
+        drop(second);
+        forget(&root, &dev).unwrap();
+        fs::remove_dir_all(&dev).unwrap();
+    }
+
+    fn nothing_is_gone(dev: &Path) {
+        for name in ["", "test", "test/one", "bench/drain"] {
+            assert!(dev.join(name).join("mail/1.eml").exists(), "{name}");
+            assert!(dev.join(name).join("pg/data").exists(), "{name}");
+        }
     }
 }

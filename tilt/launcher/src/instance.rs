@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::keys;
 use crate::layout::Layout;
 use crate::ports::{self, Assigned, Assignment, Ports};
+use crate::process::Helpers;
 use crate::template;
 use crate::topology::{Kind, Topology};
 
@@ -26,6 +27,7 @@ pub struct Instance {
     overrides: BTreeMap<String, BTreeMap<String, String>>,
     ports: Assignment,
     given_databases: bool,
+    pub(crate) helpers: Helpers,
 }
 
 /// Gives Kafka's address in place of a private one.
@@ -79,6 +81,7 @@ impl Instance {
             ports,
             given_databases,
             durable: true,
+            helpers: Helpers::default(),
         })
     }
 

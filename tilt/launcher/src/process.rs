@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{self, Signal};
@@ -92,8 +93,8 @@ pub(crate) struct Program {
     pub(crate) command: Command,
     /// Whom it runs as, when not as the launcher.
     pub(crate) user: Option<User>,
-    /// A locked file that it holds until it ends.
-    pub(crate) keep: Option<File>,
+    /// Locked files that it holds until it ends.
+    pub(crate) keep: Vec<File>,
     /// What it gets, on Linux, when the thread that spawned it ends.
     pub(crate) farewell: Signal,
 }
@@ -103,7 +104,7 @@ impl Program {
         Self {
             command,
             user: None,
-            keep: None,
+            keep: Vec::new(),
             farewell: Signal::SIGKILL,
         }
     }
@@ -117,20 +118,18 @@ impl Program {
             .with_context(|| format!("cannot start {}", self.command.get_program().display()))
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end, or to that of `helpers`.
     ///
     /// # Errors
     /// When it fails, what it said.
-    pub(crate) fn run(mut self) -> Result<()> {
+    pub(crate) fn run(mut self, helpers: &Helpers) -> Result<()> {
         let name = self.command.get_program().display().to_string();
         self.command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let output = self
-            .spawn()?
-            .wait_with_output()
-            .with_context(|| name.clone())?;
+        let child = helpers.spawn(self)?;
+        let output = child.wait_with_output().with_context(|| name.clone())?;
         if !output.status.success() {
             let said = [output.stdout, output.stderr].concat();
             return Err(anyhow!(
@@ -154,7 +153,8 @@ impl Program {
 
     /// Moves what happens between fork and exec into the command.
     fn prepare(&mut self, farewell: Option<Signal>) {
-        let (user, keep, launcher) = (self.user, self.keep.take(), unistd::getpid());
+        let (user, launcher) = (self.user, unistd::getpid());
+        let keep = std::mem::take(&mut self.keep);
         let before_exec = move || -> std::io::Result<()> {
             if let Some(user) = user {
                 #[cfg(target_os = "linux")]
@@ -162,7 +162,7 @@ impl Program {
                 unistd::setgid(user.gid)?;
                 unistd::setuid(user.uid)?;
             }
-            if let Some(keep) = &keep {
+            for keep in &keep {
                 fcntl(keep, FcntlArg::F_SETFD(FdFlag::empty()))?;
             }
             // After setuid, which clears it; and the launcher may have died before it was set.
@@ -182,6 +182,39 @@ impl Program {
         unsafe {
             self.command.pre_exec(before_exec)
         };
+    }
+}
+
+/// Programs that are run to their end while something is made ready, and end with the instance.
+#[derive(Debug, Default)]
+pub(crate) struct Helpers(Mutex<Running>);
+
+#[derive(Debug, Default)]
+struct Running {
+    ended: bool,
+    /// Those that were started; most have ended.
+    started: Vec<Identity>,
+}
+
+impl Helpers {
+    /// Starts one; fails when all of them were ended.
+    pub(crate) fn spawn(&self, program: Program) -> Result<Child> {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ensure!(!running.ended, "the instance stops");
+        let child = program.spawn()?;
+        let identity = i32::try_from(child.id()).ok().and_then(Identity::of);
+        running.started.extend(identity);
+        Ok(child)
+    }
+
+    /// Ends those that run, and lets none begin.
+    pub(crate) fn end(&self) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.ended = true;
+        for identity in running.started.drain(..) {
+            // Who waits for it says how it ended.
+            let _ = identity.signal(Signal::SIGKILL);
+        }
     }
 }
 
@@ -288,6 +321,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_run_to_its_end_ends_with_the_instance() {
+        let helpers = Helpers::default();
+        let sleep = || {
+            let mut sleep = Command::new("sleep");
+            sleep.arg("60");
+            Program::new(sleep)
+        };
+        let run = std::thread::scope(|scope| {
+            let run = scope.spawn(|| sleep().run(&helpers));
+            while helpers.0.lock().unwrap().started.is_empty() {
+                std::thread::yield_now();
+            }
+            helpers.end();
+            run.join().unwrap()
+        });
+        assert!(run.unwrap_err().to_string().contains("SIGKILL"));
+        let late = sleep().run(&helpers).unwrap_err().to_string();
+        assert_eq!(late, "the instance stops");
+    }
+
+    #[test]
     fn a_kept_lock_is_held_until_the_process_ends() {
         let path =
             std::env::temp_dir().join(format!("grimoire-test-{}", uuid::Uuid::now_v7().simple()));
@@ -296,7 +350,7 @@ mod tests {
         let mut sleep = Command::new("sleep");
         sleep.arg("60");
         let mut child = Program {
-            keep: Some(lock),
+            keep: vec![lock],
             ..Program::new(sleep)
         }
         .spawn()
@@ -304,7 +358,12 @@ mod tests {
         assert!(File::create(&path).unwrap().try_lock().is_err());
         child.kill().unwrap();
         child.wait().unwrap();
-        File::create(&path).unwrap().try_lock().unwrap();
+        // What another test forks in this moment has a copy until its exec.
+        let until = Instant::now() + Duration::from_secs(10);
+        while let Err(error) = File::create(&path).unwrap().try_lock() {
+            assert!(Instant::now() < until, "{error}");
+            std::thread::yield_now();
+        }
         fs::remove_file(&path).unwrap();
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use crate::instance::Instance;
 use crate::process::Program;
 use crate::topology::Kind;
-use crate::{kafka, postgres};
+use crate::{kafka, postgres, records};
 
 /// Prepares a process that stays: an engine's data are made, a service's environment is put together.
 pub(crate) fn prepare(instance: &Instance, name: &str, say: &dyn Fn(&str)) -> Result<Program> {
@@ -43,10 +43,12 @@ pub fn run(instance: &Instance, name: &str) -> Result<()> {
         "{name} is not ours to run: your variables name another"
     );
     instance.layout.create()?;
+    let hold = records::hold(&instance.layout)?;
     if kind == Kind::Setup {
         return crate::setup::run(instance);
     }
     instance.assigned(name).check_free(name)?;
-    let program = prepare(instance, name, &|what| eprintln!("{name}: {what}"))?;
+    let mut program = prepare(instance, name, &|what| eprintln!("{name}: {what}"))?;
+    program.keep.push(hold);
     Err(program.replace_this_process())
 }

@@ -127,6 +127,36 @@ impl InstanceLock {
     }
 }
 
+/// Held by each process that `./dev run` has become: whoever forgets the data waits for its end.
+pub(crate) fn hold(layout: &Layout) -> Result<File> {
+    let (file, path) = users(layout)?;
+    file.try_lock_shared()
+        .with_context(|| format!("{} is locked: the data are being forgotten", path.display()))?;
+    Ok(file)
+}
+
+/// The lock of whoever forgets the data.
+///
+/// # Errors
+/// When a process runs that `./dev run` has become.
+pub(crate) fn without_users(layout: &Layout) -> Result<File> {
+    let (file, _) = users(layout)?;
+    file.try_lock().with_context(|| {
+        format!(
+            "a process that ./dev run started uses {}: end that first",
+            layout.dev.display()
+        )
+    })?;
+    Ok(file)
+}
+
+fn users(layout: &Layout) -> Result<(File, PathBuf)> {
+    create_private(&layout.run())?;
+    let path = layout.run().join("users.lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok((file, path))
+}
+
 impl Drop for InstanceLock {
     fn drop(&mut self) {
         // A file that stays is not believed: its launcher is looked up by when it began.

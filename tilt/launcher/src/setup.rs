@@ -121,7 +121,7 @@ fn migrate_one(instance: &Instance, name: &str) -> Result<()> {
         .envs(instance.environment_of(name)?)
         .current_dir(&instance.layout.root);
     command.stdout(output.try_clone()?).stderr(output);
-    let status = Program::new(command).spawn()?.wait()?;
+    let status = instance.helpers.spawn(Program::new(command))?.wait()?;
     if !status.success() {
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         return Err(anyhow!(

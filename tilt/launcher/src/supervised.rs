@@ -1,16 +1,19 @@
 //! One process of an instance, as its supervisor sees it.
 
 use std::process::Child;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::instance::Instance;
-use crate::records::{self, Asked, Record, State};
+use crate::records::{self, Asked, Record, State, polite_signal};
 use crate::restarts::Restarts;
 use crate::topology::Kind;
+
+/// How long a process may take to end after it was asked.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What the supervisor knows of one process.
 pub(crate) struct Supervised {
@@ -75,6 +78,30 @@ impl Supervised {
             other.needs.iter().any(|need| need == name)
         } else {
             other.kind == Kind::Service
+        }
+    }
+
+    /// Sends it a signal; the end that may follow is meant.
+    pub(crate) fn signal(&mut self, name: &str, signal: Signal, asked: Asked) -> Result<()> {
+        let identity = self.record.identity.as_ref();
+        let identity = identity.with_context(|| format!("{name} does not run"))?;
+        self.asked = Some(asked);
+        if asked == Asked::Restart {
+            self.deadline = Some(Instant::now() + PATIENCE);
+        }
+        identity.signal(signal)
+    }
+
+    /// Asks it to end, if that was not done before.
+    pub(crate) fn ask_to_end(&mut self) {
+        if let (None, Some(identity)) = (self.deadline, &self.record.identity) {
+            let asked = identity.signal(polite_signal(Some(self.kind)));
+            let patience = if asked.is_ok() {
+                PATIENCE
+            } else {
+                Duration::ZERO
+            };
+            self.deadline = Some(Instant::now() + patience);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
@@ -13,7 +14,7 @@ use crate::event::Event;
 use crate::instance::Instance;
 use crate::output;
 use crate::process::{Identity, Program};
-use crate::records::{self, Asked, State, polite_signal};
+use crate::records::{self, Asked, State};
 use crate::restarts::{Cause, Next};
 use crate::stack::{Notice, Shared};
 use crate::supervised::Supervised;
@@ -22,8 +23,6 @@ use crate::waiting;
 
 /// How often it looks whether a process has ended.
 const GLANCE: Duration = Duration::from_millis(20);
-/// How long a process may take to end after it was asked.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Runs until everything has ended: by [`Event::Stop`], or because something cannot live.
 pub(crate) struct Supervisor {
@@ -32,6 +31,8 @@ pub(crate) struct Supervisor {
     report: Arc<dyn Fn(Notice) + Send + Sync>,
     sender: Sender<Event>,
     processes: BTreeMap<String, Supervised>,
+    /// Threads that make something ready; most have ended.
+    preparing: Vec<JoinHandle<()>>,
     stopping: bool,
     failure: Option<Error>,
 }
@@ -54,6 +55,7 @@ impl Supervisor {
             report,
             sender,
             processes,
+            preparing: Vec::new(),
             stopping: false,
             failure: None,
         })
@@ -78,13 +80,19 @@ impl Supervisor {
                 break;
             }
         }
+        // What they write to is the next launcher's as soon as this one has ended.
+        for thread in self.preparing.drain(..) {
+            let _ = thread.join();
+        }
         records::clear(&self.instance.layout)?;
         self.shared.stop();
-        self.failure.map_or(Ok(()), Err)
+        self.failure.take().map_or(Ok(()), Err)
     }
 
     fn handle(&mut self, event: Event) {
         match event {
+            // Its helpers were ended.
+            Event::Prepared(_, Err(_)) | Event::SetUp(_, Err(_)) if self.stopping => {}
             Event::Prepared(name, program) => {
                 let spawned = program.and_then(|program| self.spawn(&name, *program));
                 if let Err(error) = spawned {
@@ -155,7 +163,8 @@ impl Supervisor {
             }
             return;
         }
-        std::thread::spawn(move || {
+        self.preparing.retain(|thread| !thread.is_finished());
+        let preparing = std::thread::spawn(move || {
             let event = if kind == Kind::Setup {
                 Event::SetUp(name, crate::setup::run(&instance))
             } else {
@@ -167,6 +176,7 @@ impl Supervisor {
             // The supervisor may have ended.
             let _ = sender.send(event);
         });
+        self.preparing.push(preparing);
     }
 
     fn spawn(&mut self, name: &str, mut program: Program) -> Result<()> {
@@ -205,7 +215,9 @@ impl Supervisor {
         let Some(process) = self.processes.get_mut(name) else {
             return;
         };
-        if process.life != life || self.stopping {
+        // It may have ended since it answered.
+        let gone = !given && process.child.is_none();
+        if process.life != life || gone || self.stopping {
             return;
         }
         match answer {
@@ -299,16 +311,7 @@ impl Supervisor {
             .processes
             .get_mut(name)
             .with_context(|| format!("{name} is not part of this stack"))?;
-        let identity = process
-            .record
-            .identity
-            .clone()
-            .with_context(|| format!("{name} does not run"))?;
-        process.asked = Some(asked);
-        if asked == Asked::Restart {
-            process.deadline = Some(Instant::now() + PATIENCE);
-        }
-        identity.signal(signal)
+        process.signal(name, signal, asked)
     }
 
     fn give_up(&mut self, error: Error) {
@@ -322,6 +325,7 @@ impl Supervisor {
         if !self.stopping {
             self.stopping = true;
             self.shared.stop();
+            self.instance.helpers.end();
             (self.report)(Notice::Stopping);
         }
     }
@@ -347,17 +351,8 @@ impl Supervisor {
             .collect();
         let any_left = !running.is_empty();
         for name in free {
-            if let Some(process) = self.processes.get_mut(&name)
-                && process.deadline.is_none()
-                && let Some(identity) = process.record.identity.clone()
-            {
-                let asked = identity.signal(polite_signal(Some(process.kind)));
-                let patience = if asked.is_ok() {
-                    PATIENCE
-                } else {
-                    Duration::ZERO
-                };
-                process.deadline = Some(Instant::now() + patience);
+            if let Some(process) = self.processes.get_mut(&name) {
+                process.ask_to_end();
             }
         }
         any_left
@@ -390,5 +385,13 @@ impl Supervisor {
         if let Err(error) = records::write(&self.instance.layout, &process.record) {
             self.give_up(error);
         }
+    }
+}
+
+/// Reached with processes only by a panic: what was started must not outlive it.
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.shared.stop();
+        self.processes.values().for_each(Supervised::kill);
     }
 }

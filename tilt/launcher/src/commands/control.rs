@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use launcher::instance::Instance;
 use launcher::process::Identity;
-use launcher::records::{self, Asked, Record, Running, State};
+use launcher::records::{self, Asked, InstanceLock, Record, Running, State};
 use launcher::topology::Kind;
 use launcher::{Signal, readiness};
 
@@ -143,6 +143,8 @@ pub(crate) fn status() -> Result<ExitCode> {
 pub(crate) fn stop() -> Result<ExitCode> {
     let instance = place::instance()?;
     let Some(running) = records::running(&instance.layout) else {
+        // No launcher starts meanwhile, whose records would be taken for those of the leftovers.
+        let _lock = InstanceLock::take(&instance.layout, false, instance.environment())?;
         let kind_of = |name: &str| instance.topology.kind_of(name);
         let ended = records::end_leftovers(&instance.layout, kind_of)?;
         println!(

@@ -1,7 +1,9 @@
 //! What the processes wrote: as it is into a pipe, for reading on a terminal.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -39,22 +41,11 @@ impl Logs {
             .processes
             .keys()
             .filter(|name| self.name.as_ref().is_none_or(|only| only == *name));
-        let mut sources = Vec::new();
-        for name in names {
-            match File::open(instance.layout.log_of(name)) {
-                Ok(file) => sources.push(Source {
-                    name: name.clone(),
-                    reader: BufReader::new(file),
-                    partial: String::new(),
-                }),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => {
-                    return Err(error).with_context(|| format!("cannot read the log of {name}"));
-                }
-            }
-        }
+        let mut sources: Vec<Source> = names
+            .map(|name| Source::new(name, instance.layout.log_of(name)))
+            .collect();
         ensure!(
-            !sources.is_empty(),
+            self.follow || sources.iter().any(|source| source.path.exists()),
             "there is no such log yet: ./dev up starts the system"
         );
         match self.show(&mut sources) {
@@ -101,24 +92,54 @@ impl Logs {
 /// One log, read as far as it goes.
 struct Source {
     name: String,
-    reader: BufReader<File>,
+    path: PathBuf,
+    /// What is read, and its number in the file system; none while there is no such file.
+    open: Option<(BufReader<File>, u64)>,
     /// The beginning of a line that is not written to its end yet.
     partial: String,
 }
 
 impl Source {
-    /// The whole lines since the last time.
+    fn new(name: &str, path: PathBuf) -> Self {
+        Self {
+            name: name.to_owned(),
+            path,
+            open: None,
+            partial: String::new(),
+        }
+    }
+
+    /// The whole lines since the last time. A log that was put away is read to its end, and then the one in its place.
     fn lines(&mut self) -> std::io::Result<Vec<String>> {
         let mut lines = Vec::new();
+        self.read(&mut lines)?;
+        let now = match fs::metadata(&self.path) {
+            Ok(metadata) => metadata.ino(),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(lines),
+            Err(error) => return Err(error),
+        };
+        if self.open.as_ref().is_none_or(|(_, number)| *number != now) {
+            // What came between the two looks.
+            self.read(&mut lines)?;
+            self.open = Some((BufReader::new(File::open(&self.path)?), now));
+            self.read(&mut lines)?;
+        }
+        Ok(lines)
+    }
+
+    fn read(&mut self, lines: &mut Vec<String>) -> std::io::Result<()> {
+        let Some((reader, _)) = &mut self.open else {
+            return Ok(());
+        };
         let mut bytes = Vec::new();
-        while self.reader.read_until(b'\n', &mut bytes)? > 0 {
+        while reader.read_until(b'\n', &mut bytes)? > 0 {
             self.partial.push_str(&String::from_utf8_lossy(&bytes));
             bytes.clear();
             if self.partial.ends_with('\n') {
                 lines.push(std::mem::take(&mut self.partial).trim_end().to_owned());
             }
         }
-        Ok(lines)
+        Ok(())
     }
 }
 
@@ -159,6 +180,23 @@ fn readable(process: &str, line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_is_followed_from_before_it_exists_and_into_the_one_that_replaces_it() {
+        let folder =
+            std::env::temp_dir().join(format!("grimoire-test-{}", uuid::Uuid::now_v7().simple()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("auth.log");
+        let mut source = Source::new("auth", path.clone());
+        assert!(source.lines().unwrap().is_empty());
+        fs::write(&path, "one\ntw").unwrap();
+        assert_eq!(source.lines().unwrap(), ["one"]);
+        fs::write(&path, "one\ntwo\n").unwrap();
+        fs::rename(&path, folder.join("auth.log.1")).unwrap();
+        fs::write(&path, "three\n").unwrap();
+        assert_eq!(source.lines().unwrap(), ["two", "three"]);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn a_json_line_is_made_readable_and_another_is_kept() {

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,7 +66,12 @@ impl Up {
             release: self.release,
             durable: true,
             report: Arc::new(move |notice: Notice| {
-                eprintln!("{:>7.1} s  {notice}", began.elapsed().as_secs_f32())
+                // A terminal that is gone must not keep the rest from an orderly end.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{:>7.1} s  {notice}",
+                    began.elapsed().as_secs_f32()
+                );
             }),
         })?;
         stop_on_signals(stack.stopper())?;

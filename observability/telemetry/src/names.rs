@@ -1,4 +1,4 @@
-//! The name of every metric, once: code, dashboards and alert rules use these. They follow OpenTelemetry's semantic conventions
+//! The name of every metric, once. They follow OpenTelemetry's semantic conventions
 //! 1.44 in the form that Prometheus gives them; labels are bounded (methods, routes and codes, never paths, ids or addresses).
 
 // Process

@@ -51,6 +51,13 @@ pub fn add_link(span: &Span, traceparent: &str) {
     }
 }
 
+/// As [`add_link`], from `traceparent` and `tracestate` among HTTP headers.
+pub fn add_link_from_headers(span: &Span, headers: &HeaderMap) {
+    if let Some(context) = remote(&Headers(headers)) {
+        span.add_link(context);
+    }
+}
+
 /// Writes the current span into headers of a request that is about to leave.
 pub fn inject_headers(headers: &mut HeaderMap) {
     Context::map_current(|context| {

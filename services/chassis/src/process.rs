@@ -68,6 +68,25 @@ impl Environment {
             Ok(())
         }
     }
+
+    /// Fails in production when `variable` is a URL at this machine, where only this machine would go.
+    pub fn refuse_loopback(
+        self,
+        variable: &'static str,
+        url: &str,
+    ) -> Result<(), DevelopmentValue> {
+        self.refuse(variable, is_loopback(url))
+    }
+}
+
+/// Whether the host of a URL is this machine.
+fn is_loopback(url: &str) -> bool {
+    let uri = url.parse::<http::Uri>().unwrap_or_default();
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let address = host.parse::<std::net::IpAddr>();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// A variable has a value that is for development only.

@@ -161,7 +161,7 @@ fn explained(response: Response<Body>) -> Response<Body> {
         ),
         _ => return response,
     };
-    tracing::debug!(
+    tracing::info!(
         cause = status.message(),
         "a request that cannot be read is refused"
     );

@@ -3,8 +3,7 @@
 create table accounts (
     id               uuid primary key,
     email            text        not null,
-    -- What makes two spellings the same address, computed by the program (email.rs): lower() depends on the database's collation,
-    -- and the pseudonym in address_state must agree with it.
+    -- lower(email): addresses that differ in case alone reach the same person.
     email_key        text        not null unique,
     display_name     text        not null,
     locale           text        not null,
@@ -31,9 +30,7 @@ create table address_state (
     last_failure_at   timestamptz,
     touched_at        timestamptz not null default now()
 );
--- Rows that can be forgotten; those that only keep a version are never looked at again.
-create index address_state_touched_at on address_state (touched_at)
-    where event_version = 0 or mails_since is not null or failures > 0;
+create index address_state_touched_at on address_state (touched_at);
 
 -- One attempt to register. For an address that has an account the row is written as well, and its token never leaves.
 create table registrations (
@@ -68,8 +65,6 @@ create table sessions (
     amr                 text[]      not null,
     user_agent          text        not null,
     address             text        not null,
-    -- The part of the address that stays when a device changes it: IPv4 whole, IPv6 the first 64 bits; empty where it is not known.
-    network             text        not null,
     created_at          timestamptz not null default now(),
     ended_at            timestamptz
 );
@@ -83,7 +78,6 @@ create table known_devices (
     last_seen_at timestamptz not null default now(),
     primary key (account_id, device_hmac)
 );
-create index known_devices_last_seen_at on known_devices (last_seen_at);
 
 -- What GetNotification answers for an event, written in the transaction of the event.
 create table notifications (

@@ -8,8 +8,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{
-    address_state, known_devices, notifications, registrations, revocations, sessions,
-    trust_followers,
+    address_state, failed_logins, known_devices, notifications, registrations, revocations,
+    sessions, trust_followers,
 };
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -57,6 +57,7 @@ async fn sweep(pool: &PgPool) -> Result<Round, sqlx::Error> {
         revocations::sweep(pool, most).await?,
         known_devices::sweep(pool, most).await?,
         address_state::sweep(pool, most).await?,
+        failed_logins::sweep(pool, most).await?,
         trust_followers::sweep(pool, most).await?,
     ];
     Ok(Round {

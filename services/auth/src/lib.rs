@@ -77,6 +77,9 @@ pub enum StartError {
 
 /// Everything that this process serves and runs beside it.
 pub async fn services(process: &Process, config: &ServeConfig) -> Result<Services, StartError> {
+    process
+        .environment
+        .refuse_loopback("GRIMOIRE_ISSUER", &config.identity.issuer)?;
     let url = &config.database.database_url;
     let relay = config
         .kafka

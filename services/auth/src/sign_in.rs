@@ -63,7 +63,6 @@ pub(crate) async fn open_session(
             amr: &amr,
             user_agent: &client.user_agent,
             address: &client.address,
-            network: &client.network,
         },
     )
     .await?;

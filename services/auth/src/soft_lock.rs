@@ -1,12 +1,12 @@
 //! How guessing at one address is slowed down, with the time passed in.
 //!
-//! After ten failures in a row further attempts are refused for 1, 2, 4, .. up to 60 seconds after each failure. A refused attempt is
-//! answered like a wrong password, in the same time, and does not count, so guessing faster does not make the delay longer.
+//! After ten failures in a row, wherever they came from, a network (an IPv4 address, an IPv6 /64) from which an attempt has failed is
+//! refused for 1, 2, 4, .. up to 60 seconds after its last failure. A refused attempt is answered like a wrong password, in the same
+//! time, and does not count, so guessing faster does not make the delay longer.
 //!
-//! An attempt from a network that the account has signed in from within 90 days (an IPv4 address, an IPv6 /64) is never refused, so a
-//! stranger cannot lock the owner out there. Elsewhere a stranger can: who guesses once a minute, and is first after each delay,
-//! keeps the address closed for networks that it has not been used from. Sessions that are open go on. How often one
-//! client address may try is the gateway's limit.
+//! The first attempt from a network is always looked at, so no stranger can lock the owner out of an account, but for one who shares
+//! the owner's network. The price: who guesses from many networks has one try in each. How often one client address may try
+//! is the gateway's limit.
 
 use time::{Duration, OffsetDateTime};
 
@@ -16,17 +16,13 @@ const LONGEST_DELAY_SECONDS: i64 = 60;
 /// Failures are forgotten after this long without one.
 const MEMORY: Duration = Duration::hours(24);
 
-/// Whether an attempt is refused unseen.
+/// Whether an attempt is refused unseen: `failed_here_at` is when the last one from its network failed.
 pub(crate) fn refuses(
     failures: i32,
-    last_failure_at: Option<OffsetDateTime>,
-    familiar: bool,
+    failed_here_at: Option<OffsetDateTime>,
     now: OffsetDateTime,
 ) -> bool {
-    match last_failure_at {
-        Some(last) if !familiar => now - last < delay(failures),
-        _ => false,
-    }
+    failed_here_at.is_some_and(|failed| now - failed < delay(failures))
 }
 
 /// The count after one more failure.
@@ -56,13 +52,13 @@ mod tests {
     const NOW: OffsetDateTime = time::macros::datetime!(2026-01-01 12:00 UTC);
 
     fn refused_after(failures: i32, seconds: i64) -> bool {
-        refuses(failures, Some(NOW), false, NOW + Duration::seconds(seconds))
+        refuses(failures, Some(NOW), NOW + Duration::seconds(seconds))
     }
 
     #[test]
     fn nine_failures_delay_nothing_and_the_tenth_delays_a_second() {
-        assert!(!refuses(9, Some(NOW), false, NOW));
-        assert!(refuses(10, Some(NOW), false, NOW));
+        assert!(!refuses(9, Some(NOW), NOW));
+        assert!(refuses(10, Some(NOW), NOW));
         assert!(!refused_after(10, 1));
     }
 
@@ -84,8 +80,8 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_from_where_the_owner_signs_in_is_never_refused() {
-        assert!(!refuses(1_000, Some(NOW), true, NOW));
+    fn the_first_attempt_from_a_network_is_never_refused() {
+        assert!(!refuses(1_000, None, NOW));
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(super) async fn complete_registration(
         usable(registrations::by_token(&api.pool, &token_hash).await?)?;
         return Err(Error::MailTokenInvalid);
     }
+    registrations::supersede(&mut *transaction, &registration.address_hmac).await?;
     let id = Uuid::now_v7();
     if !accounts::insert(
         &mut *transaction,
@@ -58,7 +59,6 @@ pub(super) async fn complete_registration(
         // The address got an account in another way, such as the command line; the token of this mail is worth nothing.
         return Err(Error::MailTokenInvalid);
     }
-    registrations::supersede(&mut *transaction, &registration.address_hmac).await?;
 
     let version = accounts::next_event_version(&mut *transaction, id).await?;
     let event = AccountRegistered {

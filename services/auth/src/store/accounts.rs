@@ -107,10 +107,9 @@ pub(crate) struct Credentials {
     pub(crate) account: Option<Uuid>,
     pub(crate) password_hash: Option<String>,
     pub(crate) disabled: bool,
-    /// Whether the account has signed in from this network within 90 days.
-    pub(crate) familiar: bool,
     pub(crate) failures: i32,
-    pub(crate) last_failure_at: Option<OffsetDateTime>,
+    /// When an attempt from this network last failed.
+    pub(crate) failed_here_at: Option<OffsetDateTime>,
     pub(crate) now: OffsetDateTime,
 }
 
@@ -126,15 +125,13 @@ pub(crate) async fn credentials(
         r#"select a.id as "account?",
                   a.password_hash as "password_hash?",
                   a.disabled_at is not null as "disabled!",
-                  exists (select from sessions s
-                          where s.account_id = a.id and s.network = $3 and $3 <> ''
-                            and s.created_at > now() - interval '90 days') as "familiar!",
                   coalesce(t.failures, 0) as "failures!",
-                  t.last_failure_at as "last_failure_at?",
+                  f.failed_at as "failed_here_at?",
                   now() as "now!"
            from (values (1)) as one (n)
            left join accounts a on a.email_key = $1
-           left join address_state t on t.address_hmac = $2"#,
+           left join address_state t on t.address_hmac = $2
+           left join failed_logins f on f.address_hmac = $2 and f.network = $3"#,
         key,
         address_hmac,
         network,

@@ -19,7 +19,6 @@ pub(crate) struct NewSession<'a> {
     pub(crate) amr: &'a [String],
     pub(crate) user_agent: &'a str,
     pub(crate) address: &'a str,
-    pub(crate) network: &'a str,
 }
 
 /// When a new session began and when its refresh token ends.
@@ -35,9 +34,9 @@ pub(crate) async fn insert(
     sqlx::query_as!(
         Opened,
         r#"insert into sessions (id, account_id, secret, refresh_kid, refresh_expires_at, absolute_expires_at, amr,
-                                 user_agent, address, network)
+                                 user_agent, address)
            values ($1, $2, $3, $4, now() + make_interval(secs => least($5::float8, $6::float8)),
-                   now() + make_interval(secs => $6::float8), $7, $8, $9, $10)
+                   now() + make_interval(secs => $6::float8), $7, $8, $9)
            returning now() as "now!", refresh_expires_at"#,
         session.id,
         session.account,
@@ -48,7 +47,6 @@ pub(crate) async fn insert(
         session.amr,
         session.user_agent,
         session.address,
-        session.network,
     )
     .fetch_one(executor)
     .await
@@ -185,8 +183,7 @@ pub(crate) async fn list(
     .await
 }
 
-/// Deletes sessions whose refresh token expired 90 days ago, and with them the notifications about them. Until then their
-/// network is one that the account is known to sign in from.
+/// Deletes sessions whose refresh token expired 90 days ago, and with them the notifications about them.
 pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
     sqlx::query!(
         "delete from sessions where id = any (array(

@@ -11,6 +11,8 @@ async fn what_is_of_no_use_any_more_goes_at_once_however_much_it_is() {
          insert into revocations (kid, expires_at) values ('live', now() + interval '1 hour');
          insert into trust_followers (follower, instance, seen_at)
              select 'gateway-' || n, gen_random_uuid(), now() - interval '2 days' from generate_series(1, 6000) as n;
+         insert into failed_logins (address_hmac, network, failed_at)
+             select sha256(n::text::bytea), '', now() - interval '2 hours' from generate_series(1, 6000) as n;
          insert into address_state (address_hmac, event_version, mails, mails_since, touched_at)
              select sha256(n::text::bytea), n % 2, 1, now(), now() - interval '91 days' from generate_series(1, 12000) as n",
     )
@@ -20,6 +22,7 @@ async fn what_is_of_no_use_any_more_goes_at_once_however_much_it_is() {
 
     let auth = Auth::over(database.pool.clone(), identity()).await;
     let left = "select (select count(*) from revocations) + (select count(*) from trust_followers)
+                     + (select count(*) from failed_logins)
                      + (select count(*) from address_state where event_version = 0 or mails_since is not null)";
     tokio::time::timeout(Duration::from_secs(30), async {
         while auth.count(left).await > 1 {

@@ -309,7 +309,8 @@ impl Auth {
         self.count(
             "select (select count(*) from accounts) + (select count(*) from address_state)
                   + (select count(*) from registrations) + (select count(*) from sessions)
-                  + (select count(*) from notifications) + (select count(*) from outbox.entries)",
+                  + (select count(*) from notifications) + (select count(*) from outbox.entries)
+                  + (select count(*) from failed_logins)",
         )
         .await
     }

@@ -70,8 +70,8 @@ async fn a_wrong_password_an_unknown_address_and_a_disabled_account_read_the_sam
     );
     assert_eq!(
         auth.rows().await,
-        before,
-        "each updates the one row of its address"
+        before + 3,
+        "each updates the row of its address, and adds where it came from"
     );
     assert_eq!(
         auth.count("select count(*) from address_state where failures = 1")
@@ -103,56 +103,68 @@ async fn ten_failures_delay_the_next_attempt_and_a_success_forgets_them() {
         "a refused attempt does not count"
     );
 
-    auth.execute("update address_state set last_failure_at = now() - interval '61 seconds'")
+    auth.execute("update failed_logins set failed_at = now() - interval '61 seconds'")
         .await;
     auth.login("ada@example.com", PASSWORD).await.unwrap();
-    assert_eq!(
-        auth.count("select failures::bigint from address_state")
-            .await,
-        0
-    );
+    let left =
+        "select sum(failures)::bigint + (select count(*) from failed_logins) from address_state";
+    assert_eq!(auth.count(left).await, 0);
 }
 
 #[tokio::test]
 async fn a_stranger_cannot_lock_the_owner_out() {
     let auth = Auth::start().await;
     auth.signed_in("ada@example.com").await;
-    auth.login_from("ada@example.com", PASSWORD, "198.51.100.1", "home")
-        .await
-        .unwrap();
+    for guess in 0..20 {
+        let guessed = auth
+            .login_from("ada@example.com", "not her password", "203.0.113.66", "x")
+            .await;
+        assert_eq!(reason(guessed), "INVALID_CREDENTIALS", "{guess}");
+    }
     auth.execute("update address_state set failures = 1000, last_failure_at = now()")
         .await;
-    assert_eq!(
-        reason(
-            auth.login_from("ada@example.com", PASSWORD, "203.0.113.66", "home")
-                .await
-        ),
-        "INVALID_CREDENTIALS"
-    );
+    // Not even with the right password, where guesses come from.
+    let stranger = auth.login_from("ada@example.com", PASSWORD, "203.0.113.66", "x");
+    assert_eq!(reason(stranger.await), "INVALID_CREDENTIALS");
     auth.login_from("ada@example.com", PASSWORD, "198.51.100.1", "home")
         .await
         .unwrap();
 }
 
 #[tokio::test]
-async fn an_ipv6_network_is_familiar_however_the_device_numbers_itself() {
+async fn an_owner_who_mistypes_under_attack_waits_for_a_delay_and_no_longer() {
     let auth = Auth::start().await;
     auth.signed_in("ada@example.com").await;
-    auth.login_from("ada@example.com", PASSWORD, "2001:db8:1:2::aaaa", "home")
-        .await
-        .unwrap();
-    auth.execute("update address_state set failures = 1000, last_failure_at = now()")
+    let from_home = async |password| {
+        auth.login_from("ada@example.com", password, "198.51.100.1", "home")
+            .await
+    };
+    from_home("not her passwrod").await.unwrap_err();
+    let attacked = "update address_state set failures = 1000, last_failure_at = now()";
+    auth.execute(attacked).await;
+    assert_eq!(reason(from_home(PASSWORD).await), "INVALID_CREDENTIALS");
+    auth.execute("update failed_logins set failed_at = now() - interval '61 seconds'")
         .await;
-    assert_eq!(
-        reason(
-            auth.login_from("ada@example.com", PASSWORD, "2001:db8:1:3::aaaa", "home")
-                .await
-        ),
-        "INVALID_CREDENTIALS"
-    );
-    auth.login_from("ada@example.com", PASSWORD, "2001:db8:1:2:9:8:7:6", "home")
+    auth.execute(attacked).await;
+    from_home(PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_ipv6_network_is_one_however_its_devices_number_themselves() {
+    let auth = Auth::start().await;
+    auth.signed_in("ada@example.com").await;
+    let from = async |address, password| {
+        auth.login_from("ada@example.com", password, address, "home")
+            .await
+    };
+    from("2001:db8:1:2::aaaa", "not her password")
         .await
-        .unwrap();
+        .unwrap_err();
+    auth.execute("update address_state set failures = 1000")
+        .await;
+    let same = from("2001:db8:1:2:9:8:7:6", PASSWORD).await;
+    assert_eq!(reason(same), "INVALID_CREDENTIALS");
+    from("2001:db8:1:3::aaaa", PASSWORD).await.unwrap();
 }
 
 #[tokio::test]
@@ -253,6 +265,19 @@ async fn a_hash_with_old_parameters_is_renewed_after_the_answer() {
 }
 
 #[tokio::test]
+async fn a_hash_that_is_renewed_under_a_login_does_not_refuse_it() {
+    let auth = Auth::start().await;
+    auth.signed_in("ada@example.com").await;
+    let mut stronger = identity();
+    stronger.passwords.password_memory_kib = 2048;
+    let stronger = Auth::over(auth.pool.clone(), stronger).await;
+    let logins = (0..12).map(|_| stronger.login("ada@example.com", PASSWORD));
+    for login in futures::future::join_all(logins).await {
+        login.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn logins_of_one_account_at_once_all_succeed_with_contiguous_versions() {
     let auth = Auth::start().await;
     let (account, _) = auth.signed_in("ada@example.com").await;
@@ -270,7 +295,7 @@ async fn logins_of_one_account_at_once_all_succeed_with_contiguous_versions() {
 }
 
 #[tokio::test]
-async fn wrong_fields_are_refused_before_anything_is_hashed() {
+async fn wrong_fields_are_refused_and_leave_nothing_behind() {
     let auth = Auth::start().await;
     for (email, password) in [
         ("", "x"),

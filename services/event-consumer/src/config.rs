@@ -35,7 +35,7 @@ pub enum InboxCommand {
     /// Lists keys that stand still, and jobs that were given up
     List(DatabaseConfig),
     /// Tries a parked key again at once
-    Retry(RetryConfig),
+    Retry(ParkedKeyConfig),
     /// Gives up the first record of a parked key, as if it had taken effect, and goes on behind it
     Discard(ParkedKeyConfig),
     /// Tries a job again that was given up
@@ -46,7 +46,7 @@ pub enum InboxCommand {
     Reset(ResetConfig),
 }
 
-/// Which parked key.
+/// Which parked key, and what to make of its gap.
 #[derive(Debug, clap::Args)]
 pub struct ParkedKeyConfig {
     /// The database.
@@ -60,14 +60,6 @@ pub struct ParkedKeyConfig {
     /// The key, as `event-consumer inbox list` shows it
     #[arg(allow_hyphen_values = true)]
     pub key: String,
-}
-
-/// Which parked key, and what to make of its gap.
-#[derive(Debug, clap::Args)]
-pub struct RetryConfig {
-    /// The key.
-    #[command(flatten)]
-    pub key: ParkedKeyConfig,
 
     /// Takes it that versions before the first record that waits are lost for good
     #[arg(long)]
@@ -184,7 +176,12 @@ impl MailConfig {
         environment.refuse(
             "GRIMOIRE_MAIL_FROM",
             self.mail_from.email.domain().ends_with(".localhost"),
-        )
+        )?;
+        match self.app_url {
+            // Mails lead there, and show no calls.
+            Some(_) => Ok(()),
+            None => environment.refuse_loopback("GRIMOIRE_API_URL", &self.api_url),
+        }
     }
 }
 
@@ -237,10 +234,10 @@ mod tests {
         let given =
             "event-consumer inbox retry --accept-gap --database-url postgres://x mail topic -kEy_1";
         let command = Command::try_parse_from(given.split(' ')).unwrap();
-        let Command::Inbox(InboxCommand::Retry(retry)) = command else {
+        let Command::Inbox(InboxCommand::Retry(key)) = command else {
             panic!("another command")
         };
-        assert_eq!((retry.key.key.as_str(), retry.accept_gap), ("-kEy_1", true));
+        assert_eq!((key.key.as_str(), key.accept_gap), ("-kEy_1", true));
     }
 
     #[test]
@@ -289,9 +286,14 @@ mod tests {
                 .unwrap_err()
                 .starts_with("GRIMOIRE_MAIL_FROM")
         );
+        let sent = [&somebody[..], &["--smtp-url", "smtps://mail.example.com"]].concat();
         assert!(
-            check(&[&somebody[..], &["--smtp-url", "smtps://mail.example.com"]].concat()).is_ok()
+            check(&sent).unwrap_err().starts_with("GRIMOIRE_API_URL"),
+            "a call that a mail shows goes to the public entry point"
         );
+        for page in ["--api-url", "--app-url"] {
+            assert!(check(&[&sent[..], &[page, "https://example.com"]].concat()).is_ok());
+        }
         assert!(
             serve(&["--mail-dir", "mail"])
                 .unwrap()

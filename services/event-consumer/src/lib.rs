@@ -23,6 +23,7 @@ use chassis::upstream::{self, Upstream};
 use grimoire_proto::audit::v1::audit_service_server::AuditServiceServer;
 use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
 use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
+use inbox::operator::Discard;
 use inbox::{Consumer, ConsumerConfig};
 use outbox::{OutboxCommand, Relay, ResumeError};
 use sqlx::PgPool;
@@ -30,8 +31,8 @@ use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
 use config::{
-    Config, DATABASE_URL, DatabaseConfig, JobKey, MailConfig, ParkedKeyConfig, ResetConfig,
-    RetryConfig,
+    Config, DATABASE_URL, DatabaseConfig, InboxCommand, JobKey, MailConfig, ParkedKeyConfig,
+    ResetConfig,
 };
 use dead_letters::DeadLetterTopics;
 use mail::delivery::{Delivery, DeliveryError};
@@ -100,6 +101,16 @@ pub enum EventConsumerError {
         topic: String,
         /// The key.
         key: String,
+    },
+    /// Versions before the record would be given up with it.
+    #[error(
+        "version {version} waits for those since {last}: discard would give them up as well; if they are lost for good, say so with --accept-gap"
+    )]
+    BehindGap {
+        /// The last version that took effect.
+        last: i64,
+        /// That of the first record that waits.
+        version: i64,
     },
     /// No job to retry or discard.
     #[error("no job of the key {key} was given up for {target}")]
@@ -213,25 +224,57 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), EventConsumerError> 
     Ok(database::migrate(NAME, DATABASE_URL, &config.database_url, &MIGRATIONS).await?)
 }
 
+/// Does what an operator asks of the inbox. Answers with what there is to say about it.
+pub async fn inbox(command: &InboxCommand) -> Result<String, EventConsumerError> {
+    Ok(match command {
+        InboxCommand::List(database) => waiting(database).await?.to_string(),
+        InboxCommand::Retry(key) => {
+            retry(key).await?;
+            "the key is tried again now\n".to_owned()
+        }
+        InboxCommand::Discard(key) => {
+            let offset = discard(key).await?;
+            format!("the record at offset {offset} was given up\n")
+        }
+        InboxCommand::RetryJob(job) => {
+            retry_job(job).await?;
+            "the job is tried again now\n".to_owned()
+        }
+        InboxCommand::DiscardJob(job) => {
+            let event = discard_job(job).await?;
+            format!("the job of event {event} was dropped\n")
+        }
+        InboxCommand::Reset(place) => {
+            reset(place).await?;
+            "the subscriber goes on at its new place within seconds\n".to_owned()
+        }
+    })
+}
+
 /// What stands still until somebody decides, or for a while.
 pub async fn waiting(config: &DatabaseConfig) -> Result<Waiting, EventConsumerError> {
     Ok(operator::list(&connect(config).await?).await?)
 }
 
 /// Lets a parked key be tried again at once, with an audit record.
-pub async fn retry(retry: &RetryConfig) -> Result<(), EventConsumerError> {
-    let pool = connect(&retry.key.database).await?;
-    if operator::retry(&pool, retry).await? {
+pub async fn retry(key: &ParkedKeyConfig) -> Result<(), EventConsumerError> {
+    let pool = connect(&key.database).await?;
+    if operator::retry(&pool, key).await? {
         return Ok(());
     }
-    Err(not_parked(&retry.key))
+    Err(not_parked(key))
 }
 
 /// Gives up the first record of a parked key, with an audit record. Answers with its offset.
 pub async fn discard(key: &ParkedKeyConfig) -> Result<i64, EventConsumerError> {
     let pool = connect(&key.database).await?;
-    let offset = operator::discard(&pool, key).await?;
-    offset.ok_or_else(|| not_parked(key))
+    match operator::discard(&pool, key).await? {
+        Discard::Discarded(offset) => Ok(offset),
+        Discard::NotParked => Err(not_parked(key)),
+        Discard::BehindGap { last, version } => {
+            Err(EventConsumerError::BehindGap { last, version })
+        }
+    }
 }
 
 /// Lets a job be tried again that was given up, with an audit record.

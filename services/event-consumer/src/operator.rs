@@ -1,13 +1,15 @@
 //! `event-consumer inbox`: what an operator decides about events that wait, each with an audit record of it.
 
+use std::fmt::{self, Display, Formatter};
+
 use inbox::jobs::{self, DeadKey};
-use inbox::operator::{self, Gap, KeyOf, ParkedKey};
+use inbox::operator::{self, Discard, Gap, KeyOf, ParkedKey};
 use sqlx::PgPool;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::config::{JobKey, ParkedKeyConfig, ResetConfig, RetryConfig};
+use crate::config::{JobKey, ParkedKeyConfig, ResetConfig};
 use crate::store::audit_records::{self, AuditRow, Details, NO_ACCOUNT};
 
 /// As many of each kind as are listed.
@@ -22,6 +24,28 @@ pub struct Waiting {
     pub dead_jobs: Vec<DeadKey>,
 }
 
+impl Display for Waiting {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for key in &self.parked {
+            let state = if key.dead {
+                "dead"
+            } else {
+                "to be tried again"
+            };
+            writeln!(
+                f,
+                "{} {} {}: {state}, {} records, {}: {}",
+                key.subscriber, key.topic, key.key, key.records, key.cause, key.reason
+            )?;
+        }
+        for job in &self.dead_jobs {
+            let reason = job.reason.as_deref().unwrap_or_default();
+            writeln!(f, "{} {}: dead job: {reason}", job.target, job.key)?;
+        }
+        Ok(())
+    }
+}
+
 pub(crate) async fn list(pool: &PgPool) -> sqlx::Result<Waiting> {
     Ok(Waiting {
         parked: operator::parked(pool, None, LISTED).await?,
@@ -30,33 +54,26 @@ pub(crate) async fn list(pool: &PgPool) -> sqlx::Result<Waiting> {
 }
 
 /// `false`: the key is not parked.
-pub(crate) async fn retry(pool: &PgPool, retry: &RetryConfig) -> sqlx::Result<bool> {
-    let gap = if retry.accept_gap {
-        Gap::Accept
-    } else {
-        Gap::Refuse
-    };
+pub(crate) async fn retry(pool: &PgPool, key: &ParkedKeyConfig) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
-    if !operator::retry(&mut transaction, key_of(&retry.key), gap).await? {
+    if !operator::retry(&mut transaction, key_of(key), gap_of(key)).await? {
         return Ok(false);
     }
-    let accepted = ("accept_gap", retry.accept_gap.to_string());
-    let record = about_key("INBOX_RETRY", &retry.key, accepted);
+    let record = about_key("INBOX_RETRY", key, None);
     audit_records::add(&mut *transaction, &[record]).await?;
     transaction.commit().await?;
     Ok(true)
 }
 
-/// The offset of the record that was given up; `None`: the key is not parked.
-pub(crate) async fn discard(pool: &PgPool, key: &ParkedKeyConfig) -> sqlx::Result<Option<i64>> {
+pub(crate) async fn discard(pool: &PgPool, key: &ParkedKeyConfig) -> sqlx::Result<Discard> {
     let mut transaction = pool.begin().await?;
-    let Some(offset) = operator::discard(&mut transaction, key_of(key)).await? else {
-        return Ok(None);
-    };
-    let record = about_key("INBOX_DISCARD", key, ("offset", offset.to_string()));
-    audit_records::add(&mut *transaction, &[record]).await?;
-    transaction.commit().await?;
-    Ok(Some(offset))
+    let discard = operator::discard(&mut transaction, key_of(key), gap_of(key)).await?;
+    if let Discard::Discarded(offset) = discard {
+        let record = about_key("INBOX_DISCARD", key, Some(("offset", offset.to_string())));
+        audit_records::add(&mut *transaction, &[record]).await?;
+        transaction.commit().await?;
+    }
+    Ok(discard)
 }
 
 /// `false`: the key has no dead job.
@@ -122,13 +139,26 @@ fn key_of(key: &ParkedKeyConfig) -> KeyOf<'_> {
     }
 }
 
-fn about_key(r#type: &str, key: &ParkedKeyConfig, more: (&'static str, String)) -> AuditRow {
+fn gap_of(key: &ParkedKeyConfig) -> Gap {
+    if key.accept_gap {
+        Gap::Accept
+    } else {
+        Gap::Refuse
+    }
+}
+
+fn about_key(
+    r#type: &str,
+    key: &ParkedKeyConfig,
+    more: Option<(&'static str, String)>,
+) -> AuditRow {
     let details = [
         ("subscriber", key.subscriber.clone()),
         ("topic", key.topic.clone()),
         ("key", key.key.clone()),
+        ("accept_gap", key.accept_gap.to_string()),
     ];
-    record(r#type, account(&key.key), details.into_iter().chain([more]))
+    record(r#type, account(&key.key), details.into_iter().chain(more))
 }
 
 fn about_job(r#type: &str, job: &JobKey, event: Option<Uuid>) -> AuditRow {

@@ -26,15 +26,17 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Leaves the later half out, if there is more than one record.
-    pub(crate) fn halve(&mut self) {
+    /// Takes the later half off, if there is more than one record.
+    pub(crate) fn split_off_half(&mut self) -> Option<Self> {
         let half = self.records.len() / 2;
-        if half > 0
-            && let Some(left_out) = self.records.get(half)
-        {
-            self.next = left_out.record().offset;
-            self.records.truncate(half);
-        }
+        let between = self.records.get(half).filter(|_| half > 0)?.record().offset;
+        Some(Self {
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            position: between,
+            next: std::mem::replace(&mut self.next, between),
+            records: self.records.split_off(half),
+        })
     }
 }
 

@@ -17,10 +17,10 @@ pub struct KeyOf<'a> {
     pub key: &'a str,
 }
 
-/// How a retry deals with versions that never came.
+/// How to deal with versions that never came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gap {
-    /// It stays a failure.
+    /// It stays a failure: a retry finds it again, and nothing is discarded.
     Refuse,
     /// They are lost for good: the first record that waits follows the last one that took effect.
     Accept,
@@ -71,12 +71,32 @@ pub async fn retry(connection: &mut PgConnection, key: KeyOf<'_>, gap: Gap) -> s
     Ok(true)
 }
 
-/// Gives up the first record of a parked key, as if it had taken effect, and lets the key go on behind it. Answers with its
-/// offset; `None`: the key is not parked.
+/// What became of a record that was to be discarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discard {
+    /// The record at this offset counts as having taken effect.
+    Discarded(i64),
+    /// Its key is not parked.
+    NotParked,
+    /// Versions before the record are missing as well, and with it they would be given up unseen.
+    BehindGap {
+        /// The last version that took effect.
+        last: i64,
+        /// That of the record.
+        version: i64,
+    },
+}
+
+/// Gives up the first record of a parked key, as if it had taken effect, and lets the key go on behind it; what is missing before
+/// it as well, if `gap` accepts that.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn discard(connection: &mut PgConnection, key: KeyOf<'_>) -> sqlx::Result<Option<i64>> {
+pub async fn discard(
+    connection: &mut PgConnection,
+    key: KeyOf<'_>,
+    gap: Gap,
+) -> sqlx::Result<Discard> {
     let KeyOf {
         subscriber,
         topic,
@@ -85,14 +105,24 @@ pub async fn discard(connection: &mut PgConnection, key: KeyOf<'_>) -> sqlx::Res
     let Some(partition) =
         store::parked::partition(&mut *connection, subscriber, topic, key).await?
     else {
-        return Ok(None);
+        return Ok(Discard::NotParked);
     };
     store::offsets::lock(&mut *connection, subscriber, topic, partition).await?;
     let first = store::parked::first(&mut *connection, subscriber, topic, key, 1).await?;
     let Some(first) = first.first() else {
-        return Ok(None);
+        return Ok(Discard::NotParked);
     };
     if let (Some(generation), Some(version)) = first.received.place() {
+        let known = [key];
+        let known =
+            store::versions::known(&mut *connection, subscriber, topic, &known, &[generation])
+                .await?;
+        let last = known.first().and_then(|known| known.last);
+        if let Some(last) = last.filter(|last| version > last.saturating_add(1))
+            && gap == Gap::Refuse
+        {
+            return Ok(Discard::BehindGap { last, version });
+        }
         store::versions::accept(
             &mut *connection,
             subscriber,
@@ -105,7 +135,7 @@ pub async fn discard(connection: &mut PgConnection, key: KeyOf<'_>) -> sqlx::Res
     }
     store::parked::remove(&mut *connection, &[first.id]).await?;
     store::parked::release(connection, subscriber, topic, key).await?;
-    Ok(Some(first.received.record().offset))
+    Ok(Discard::Discarded(first.received.record().offset))
 }
 
 /// Moves a subscriber in a partition to offset `to`, or with `None` to the oldest record that there is, and lets it take the

@@ -142,11 +142,13 @@ impl PartitionReader {
 
     /// Applies `batch`, however long the database is away. Where it is too much for the time that a statement has, it is
     /// halved until it is not, or until the event at fault is alone and parks its key. `Some`: this is the end of reading.
-    async fn settle(&self, mut batch: Batch, stop: &CancellationToken) -> Option<End> {
+    async fn settle(&self, batch: Batch, stop: &CancellationToken) -> Option<End> {
         let name = self.applier.subscriber.name();
-        let taken = batch.next;
+        // The next one is the last.
+        let mut parts = vec![batch];
+        let mut halved = false;
         let (mut failures, mut slow_tries) = (0, 0);
-        loop {
+        while let Some(mut batch) = parts.pop() {
             let slow = if slow_tries >= SLOW_TRIES && batch.records.len() == 1 {
                 Slow::Refused
             } else {
@@ -162,16 +164,12 @@ impl PartitionReader {
                             "events take effect again"
                         );
                     }
+                    (failures, slow_tries) = (0, 0);
                     self.progress.position.store(batch.next, Ordering::Relaxed);
-                    self.progress.in_hand_since.store(0, Ordering::Relaxed);
                     // For tools that show lag; nothing is ever read from there.
                     let _ = self
                         .consumer
                         .store_offset(&self.topic, self.partition, batch.next - 1);
-                    // What was left out is gone from the client's queue.
-                    return (batch.next < taken).then(|| {
-                        End::Reopen("a batch took too long and was applied in part".to_owned())
-                    });
                 }
                 Err(Failure::Fenced) => {
                     metrics::get().fenced.with_label_values(&[name]).inc();
@@ -186,9 +184,12 @@ impl PartitionReader {
                         self.tell(&refusal);
                     }
                     slow_tries = if refusal.is_slow() { slow_tries + 1 } else { 0 };
-                    if slow_tries >= SLOW_TRIES {
-                        batch.halve();
+                    if slow_tries >= SLOW_TRIES || halved && slow_tries > 0 {
+                        let later = batch.split_off_half();
+                        halved |= later.is_some();
+                        parts.extend(later);
                     }
+                    parts.push(batch);
                     let pause =
                         back_off(Duration::from_millis(50), Duration::from_secs(2), failures);
                     failures = failures.saturating_add(1);
@@ -199,6 +200,8 @@ impl PartitionReader {
                 }
             }
         }
+        self.progress.in_hand_since.store(0, Ordering::Relaxed);
+        None
     }
 
     fn tell(&self, refusal: &Refusal) {

@@ -178,7 +178,8 @@ impl Reader {
         config
     }
 
-    /// Opens the partitions that wait for it.
+    /// Opens the partitions that wait for it, up to the first for which Kafka or the database is away: this thread also has to serve
+    /// Kafka's client, and each question may take its time.
     fn open_due(&self, client: &Client, runtime: &Handle, stop: &CancellationToken) {
         let now = Instant::now();
         let due: Vec<(Place, u32)> = client
@@ -194,6 +195,7 @@ impl Reader {
             if stop.is_cancelled() {
                 return;
             }
+            let mut away = false;
             let misplaced = match self.open(client, runtime, stop, &place) {
                 Ok(phase) => {
                     client.context().places().insert(place.clone(), phase);
@@ -214,6 +216,7 @@ impl Reader {
                         failures: failures.saturating_add(1),
                     };
                     client.context().places().insert(place.clone(), waiting);
+                    away = !misplaced;
                     misplaced
                 }
             };
@@ -222,6 +225,9 @@ impl Reader {
                 .partition_stopped
                 .with_label_values(&[self.name(), &*topic, &*partition.to_string()])
                 .set(i64::from(misplaced));
+            if away {
+                return;
+            }
         }
     }
 

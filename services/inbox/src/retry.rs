@@ -169,10 +169,10 @@ impl Retrier {
             None => store::parked::release(&mut transaction, name, &due.topic, &due.key).await?,
             Some((queued, cause, reason)) => {
                 // Whoever got past the last failure has all tries before it for the next one.
-                let attempts = if done.is_empty() {
-                    attempts.saturating_add(1)
-                } else {
+                let attempts = if settled.fates.contains(&Fate::Applied) {
                     0
+                } else {
+                    attempts.saturating_add(1)
                 };
                 self.put_off(
                     &mut transaction,

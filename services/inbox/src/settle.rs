@@ -2,7 +2,9 @@
 //! caller's transaction, which holds the lock of the partition.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 
+use futures::FutureExt as _;
 use sqlx::{Connection, PgConnection};
 
 use crate::event::{Event, Received};
@@ -99,9 +101,7 @@ pub(crate) async fn settle(
             park_once(records, &mut fates);
         } else {
             let events: Vec<&Event> = turn.iter().map(|(_, event)| *event).collect();
-            subscriber
-                .apply(&mut Effects::new(connection, &mut jobs), &events)
-                .await?;
+            apply(subscriber, connection, &mut jobs, &events).await?;
         }
     }
 
@@ -265,16 +265,26 @@ async fn apply_part(
 ) -> Result<(), Refusal> {
     let events: Vec<&Event> = part.iter().map(|(_, event)| *event).collect();
     let mut savepoint = connection.begin().await?;
-    match subscriber
-        .apply(&mut Effects::new(&mut savepoint, jobs), &events)
-        .await
-    {
+    match apply(subscriber, &mut savepoint, jobs, &events).await {
         Ok(()) => Ok(savepoint.commit().await?),
         Err(refusal) => {
             savepoint.rollback().await.map_err(Refusal::Unavailable)?;
             Err(refusal)
         }
     }
+}
+
+/// A panic is the fault of an event like any other: it must not stop the partition for all keys. What it left is rolled back.
+async fn apply(
+    subscriber: &dyn Subscriber,
+    connection: &mut PgConnection,
+    jobs: &mut Vec<NewJob>,
+    events: &[&Event],
+) -> Result<(), Refusal> {
+    let mut effects = Effects::new(connection, jobs);
+    let applying = AssertUnwindSafe(subscriber.apply(&mut effects, events));
+    let applied = applying.catch_unwind().await;
+    applied.unwrap_or_else(|_| Err(Refusal::refused("the subscriber panicked")))
 }
 
 async fn write_versions(

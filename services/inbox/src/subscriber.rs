@@ -104,14 +104,15 @@ pub trait DeadLetters: Send + Sync + 'static {
     ) -> Result<(), Refusal>;
 }
 
-/// SQLSTATE classes that the statement and its values bring about, whatever the state of the server. 25P02 follows an
-/// error that a handler has swallowed.
+/// SQLSTATE classes that the values of a statement bring about, whatever the state of the server. Not those of a grant or a table
+/// that is missing (42): they meet every event, and parking all of them would help nobody. 25P02 follows an error that a handler
+/// has swallowed.
 fn at_fault_is_the_data(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
             code == "25P02"
-                || ["0A", "21", "22", "23", "42", "44", "54", "P0"]
+                || ["21", "22", "23", "44", "54", "P0"]
                     .iter()
                     .any(|class| code.starts_with(class))
         }

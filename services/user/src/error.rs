@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use chassis::status::Failure;
 use grimoire_proto::Reason;
+use outbox::AppendError;
 use tonic::{Code, Status};
 
 /// How a call can fail.
@@ -20,7 +21,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
-    Append(#[from] outbox::AppendError),
+    Append(#[from] AppendError),
     /// Decided by chassis, such as another's account or a page token that is none.
     #[error(transparent)]
     Refused(#[from] Status),
@@ -78,7 +79,9 @@ impl From<Error> for Status {
                 status
             }
             Error::Directory(status) => Failure::internal(&status).into(),
-            Error::Database(error) => Failure::from(error).into(),
+            Error::Append(AppendError::Database(error)) | Error::Database(error) => {
+                Failure::from(error).into()
+            }
             Error::Append(error) => Failure::internal(&error).into(),
             Error::Refused(status) => status,
         }

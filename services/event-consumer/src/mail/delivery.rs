@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
@@ -26,6 +27,8 @@ enum Way {
         transport: AsyncSmtpTransport<Tokio1Executor>,
         /// For one mail.
         patience: Duration,
+        /// How many refusals are still taken for the fault of their mails.
+        believed: AtomicU32,
     },
     Folder(PathBuf),
 }
@@ -71,6 +74,7 @@ impl Delivery {
             way: Way::Smtp {
                 transport,
                 patience,
+                believed: AtomicU32::new(0),
             },
         })
     }
@@ -101,7 +105,8 @@ impl Delivery {
             Way::Smtp {
                 transport,
                 patience,
-            } => over_smtp(transport, *patience, message).await,
+                believed,
+            } => weigh(believed, over_smtp(transport, *patience, message).await),
             Way::Folder(folder) => {
                 let failed = |source| DeliveryError::Folder {
                     folder: folder.clone(),
@@ -162,6 +167,30 @@ const CONNECTING: Duration = Duration::from_secs(10);
 const PROBE: Duration = Duration::from_secs(10);
 /// What the delivery of one mail may take in all.
 pub(crate) const LONGEST: Duration = SENDING.saturating_add(PROBE);
+
+/// A server that refuses every mail is set up wrongly, or we are: then the mails wait. One that takes some knows which addresses
+/// it has not.
+fn weigh(believed: &AtomicU32, sent: Result<(), DeliveryError>) -> Result<(), DeliveryError> {
+    match sent {
+        Ok(()) => {
+            believed.store(BELIEVED, Ordering::Relaxed);
+            Ok(())
+        }
+        Err(DeliveryError::Refused(code)) => {
+            let one_less = |left: u32| left.checked_sub(1);
+            match believed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+                Ok(_) => Err(DeliveryError::Refused(code)),
+                Err(_) => Err(DeliveryError::NotTaken(format!(
+                    "it answered {code}, and has taken no other mail of late"
+                ))),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Refusals in a row after a mail that was taken. Later ones are not for the mail.
+const BELIEVED: u32 = 10;
 
 /// What a server says beside its code may name the address, which logs and the database are not to hold.
 async fn over_smtp(

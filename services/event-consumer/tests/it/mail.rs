@@ -118,6 +118,16 @@ async fn a_mail_with_nothing_left_to_tell_is_skipped() {
 #[tokio::test]
 async fn a_busy_mail_server_is_asked_again_and_one_that_refuses_is_not() {
     let world = World::consuming().await;
+    // A server that has taken no mail yet may refuse them all.
+    let taken = notice(&testkit::kafka::unique("address"), 1);
+    world
+        .others
+        .notify(taken.id, Ok(notification("there@example.com")));
+    taken.publish().await;
+    eventually("a mail that is taken", async || {
+        world.smtp.mails_to("there@example.com").pop()
+    })
+    .await;
     let key = testkit::kafka::unique("address");
     let (gone, busy) = (notice(&key, 1), notice(&key, 2));
     world

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use event_consumer::EventConsumerError;
-use event_consumer::config::{DatabaseConfig, JobKey, ParkedKeyConfig, ResetConfig, RetryConfig};
+use event_consumer::config::{DatabaseConfig, JobKey, ParkedKeyConfig, ResetConfig};
 use event_consumer::topics;
 use grimoire_proto::audit::v1::{AuditRecord, ListAuditRecordsRequest};
 use uuid::Uuid;
@@ -112,14 +112,10 @@ async fn a_parked_key_is_listed_retried_and_discarded_on_record() {
         subscriber: "audit".into(),
         topic: topics::ACCOUNT.into(),
         key: account.to_string(),
-    };
-    let retry = RetryConfig {
-        key,
         accept_gap: false,
     };
-    event_consumer::retry(&retry).await.unwrap();
+    event_consumer::retry(&key).await.unwrap();
     dead(&world, account).await;
-    let key = retry.key;
     let offset = event_consumer::discard(&key).await.unwrap();
     let waiting = event_consumer::waiting(&key.database).await.unwrap();
     let account = account.to_string();

@@ -2,10 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -172,7 +174,7 @@ impl Desk {
         let span = tracing::info_span!("inbox.jobs", target_name = target, jobs = jobs.len());
         crate::trace::join(&span, jobs.iter().map(|job| job.traceparent.as_deref()));
         let patience = self.worker.patience();
-        let working = timeout(patience, self.worker.work(jobs).instrument(span));
+        let working = timeout(patience, self.work(jobs).instrument(span));
         let worked = tokio::select! {
             worked = working => worked,
             never = self.keep(claim, keys) => match never {},
@@ -189,6 +191,22 @@ impl Desk {
                 jobs.len(),
                 Outcome::Retry("the worker gave no outcome".to_owned()),
             );
+        }
+        outcomes
+    }
+
+    /// Has the worker do `jobs`. Where it panics it does them one by one, so that the job at fault fails alone.
+    async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
+        let work = |jobs| AssertUnwindSafe(self.worker.work(jobs)).catch_unwind();
+        if let Ok(outcomes) = work(jobs).await {
+            return outcomes;
+        }
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match work(std::slice::from_ref(job)).await {
+                Ok(outcome) => outcomes.extend(outcome),
+                Err(_) => outcomes.push(Outcome::Failed("the worker panicked".to_owned())),
+            }
         }
         outcomes
     }

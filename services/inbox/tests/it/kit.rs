@@ -72,6 +72,8 @@ pub(crate) struct Recorder {
     pub(crate) calls: AtomicUsize,
     /// A key whose events take longer than any statement may.
     pub(crate) slow: Option<&'static str>,
+    /// A key whose events make it panic.
+    pub(crate) panics: Option<&'static str>,
     /// Where to send a job for each event.
     pub(crate) target: Option<&'static str>,
 }
@@ -136,6 +138,7 @@ impl Subscriber for Recorder {
                 .await?;
         }
         for event in events {
+            assert_ne!(self.panics, Some(event.key.as_str()), "told to panic");
             if let Some(target) = self.target {
                 effects.enqueue(NewJob::of(event, target, event.version.to_string()));
             }

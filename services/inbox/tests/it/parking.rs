@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use inbox::operator::{self, Gap, KeyOf, ParkedKey};
+use inbox::operator::{self, Discard, Gap, KeyOf, ParkedKey};
 use sqlx::PgPool;
 
 use crate::kit::{
@@ -99,7 +99,10 @@ async fn a_record_that_cannot_be_read_waits_until_it_is_discarded() {
         ("undecodable", "header ce_id is missing")
     );
 
-    assert_eq!(discard(&database.pool, key(&topic, "a")).await, Some(1));
+    assert_eq!(
+        discard(&database.pool, key(&topic, "a"), Gap::Refuse).await,
+        Discard::Discarded(1)
+    );
     eventually("the key is free", || none_parked(&database.pool)).await;
     assert_eq!(effects_of(&database.pool, "a").await, [1, 3]);
     running.stop().await;
@@ -140,6 +143,52 @@ async fn an_operator_can_accept_that_versions_are_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_behind_a_gap_is_discarded_only_with_the_gap() {
+    let (database, topic) = (database().await, topic(1).await);
+    let running = start(config(&database), &Recorder::of(&topic));
+    publish(&topic, [1, 4, 5].map(|version| change("a", version))).await;
+    eventually("the key is dead", || async { dead(&database.pool).await }).await;
+    let key = key(&topic, "a");
+    assert_eq!(
+        discard(&database.pool, key, Gap::Refuse).await,
+        Discard::BehindGap {
+            last: 1,
+            version: 4
+        }
+    );
+    assert!(dead(&database.pool).await);
+    assert_eq!(
+        discard(&database.pool, key, Gap::Accept).await,
+        Discard::Discarded(1)
+    );
+    eventually("the key is free", || none_parked(&database.pool)).await;
+    assert_eq!(effects_of(&database.pool, "a").await, [1, 5]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_makes_its_subscriber_panic_parks_its_key_alone() {
+    let (database, topic) = (database().await, topic(1).await);
+    let recorder = Recorder {
+        topic: topic.clone(),
+        panics: Some("a"),
+        ..Recorder::default()
+    };
+    let running = start(config(&database), &Arc::new(recorder));
+    publish(&topic, ["b", "a", "c"].map(|key| change(key, 1))).await;
+    eventually("the key is dead", || async { dead(&database.pool).await }).await;
+    let parked = parked(&database.pool).await;
+    assert_eq!(
+        (parked.key.as_str(), parked.reason.as_str()),
+        ("a", "the subscriber panicked")
+    );
+    for other in ["b", "c"] {
+        assert_eq!(effects_of(&database.pool, other).await, [1]);
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_the_last_tier_a_key_is_dead_and_its_event_is_a_dead_letter_once() {
     let (database, topic) = (database().await, topic(1).await);
     let recorder = Recorder::refusing(&topic, [("a", 1)]);
@@ -160,7 +209,10 @@ async fn after_the_last_tier_a_key_is_dead_and_its_event_is_a_dead_letter_once()
             .unwrap();
     assert_eq!(letters, [(NAME.to_owned(), 0, "a 1 is refused".to_owned())]);
 
-    assert_eq!(discard(&database.pool, key(&topic, "a")).await, Some(0));
+    assert_eq!(
+        discard(&database.pool, key(&topic, "a"), Gap::Refuse).await,
+        Discard::Discarded(0)
+    );
     eventually("the key is free", || none_parked(&database.pool)).await;
     assert_eq!(effects_of(&database.pool, "a").await, [2]);
     running.stop().await;
@@ -173,7 +225,7 @@ async fn a_discarded_version_does_not_come_back() {
     let running = start(config(&database), &recorder);
     publish(&topic, [1, 2].map(|version| change("a", version))).await;
     eventually("the key is dead", || async { dead(&database.pool).await }).await;
-    discard(&database.pool, key(&topic, "a")).await;
+    discard(&database.pool, key(&topic, "a"), Gap::Refuse).await;
     recorder.relent();
     publish(&topic, [2, 3].map(|version| change("a", version))).await;
     eventually("it goes on", || async {
@@ -285,7 +337,10 @@ async fn a_parked_key_whose_partition_is_locked_keeps_no_other_from_its_retry() 
 async fn an_operator_who_names_a_key_that_is_not_parked_changes_nothing() {
     let database = database().await;
     assert!(!retry(&database.pool, key("t", "a"), Gap::Accept).await);
-    assert_eq!(discard(&database.pool, key("t", "a")).await, None);
+    assert_eq!(
+        discard(&database.pool, key("t", "a"), Gap::Accept).await,
+        Discard::NotParked
+    );
     let mut connection = database.pool.acquire().await.unwrap();
     let left = operator::reset(&mut connection, NAME, "t", 0, Some(5)).await;
     assert_eq!(left.unwrap(), None);
@@ -307,11 +362,11 @@ async fn retry(pool: &PgPool, key: KeyOf<'_>, gap: Gap) -> bool {
     found
 }
 
-async fn discard(pool: &PgPool, key: KeyOf<'_>) -> Option<i64> {
+async fn discard(pool: &PgPool, key: KeyOf<'_>, gap: Gap) -> Discard {
     let mut transaction = pool.begin().await.unwrap();
-    let offset = operator::discard(&mut transaction, key).await.unwrap();
+    let discard = operator::discard(&mut transaction, key, gap).await.unwrap();
     transaction.commit().await.unwrap();
-    offset
+    discard
 }
 
 async fn parked(pool: &PgPool) -> ParkedKey {

@@ -80,12 +80,20 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// Says what went wrong once for as long as it stays the same.
 #[derive(Default)]
 pub(crate) struct Report {
-    said: Option<&'static str>,
+    said: Option<String>,
 }
 
 impl Report {
     pub(crate) fn failed(&mut self, failure: &Failure) {
-        if self.said.replace(failure.kind()) == Some(failure.kind()) {
+        // What an operator has to do may change, and what is only away has many words for it.
+        let saying = if failure.needs_operator() {
+            failure.to_string()
+        } else {
+            failure.kind().to_owned()
+        };
+        let said_before = self.said.as_ref() == Some(&saying);
+        self.said = Some(saying);
+        if said_before {
             tracing::debug!(error = %failure, "the relay still cannot publish");
         } else if failure.needs_operator() {
             tracing::error!(error = %failure, "the relay does not publish until an operator acts");

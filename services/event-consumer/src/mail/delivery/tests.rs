@@ -89,6 +89,26 @@ async fn a_server_that_is_silent_to_everybody_has_taken_nothing() {
     assert!(matches!(away, DeliveryError::NotTaken(_)), "{away:?}");
 }
 
+#[tokio::test]
+async fn a_refusal_is_for_good_only_of_a_server_that_takes_mail() {
+    let mut answers = vec![
+        (When::AtOnce, "550 no such user"),
+        (When::AtOnce, "250 kept"),
+    ];
+    answers.extend([(When::AtOnce, "550 no such user"); BELIEVED as usize + 1]);
+    let server = Server::start(answers).await;
+    let delivery = server.delivery();
+    let first = send(&delivery).await.unwrap_err();
+    assert!(matches!(first, DeliveryError::NotTaken(_)), "{first:?}");
+    send(&delivery).await.unwrap();
+    for _ in 0..BELIEVED {
+        let refused = send(&delivery).await.unwrap_err();
+        assert!(matches!(refused, DeliveryError::Refused(_)), "{refused:?}");
+    }
+    let doubted = send(&delivery).await.unwrap_err();
+    assert!(matches!(doubted, DeliveryError::NotTaken(_)), "{doubted:?}");
+}
+
 async fn send(delivery: &Delivery) -> Result<(), DeliveryError> {
     let address = "zoe@example.com";
     delivery
@@ -121,7 +141,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start<const N: usize>(answers: [(When, &'static str); N]) -> Self {
+    async fn start(answers: impl Into<VecDeque<(When, &'static str)>>) -> Self {
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
         let (answers, go_on): (Answers, _) = (
             Arc::new(Mutex::new(answers.into())),

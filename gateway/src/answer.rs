@@ -1,7 +1,7 @@
 //! Writes answers that the gateway makes itself: good ones and problems.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
@@ -15,6 +15,17 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Bytes,
+}
+
+/// Whether the body is known to be short enough to be read to its end for the sake of the connection.
+pub(crate) fn drains_soon(headers: &HeaderMap) -> bool {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    length.map_or_else(
+        || !headers.contains_key(header::TRANSFER_ENCODING),
+        |length| length <= 64 * 1024,
+    )
 }
 
 pub(crate) async fn write_answer(

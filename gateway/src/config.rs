@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
 
-use chassis::process::ProcessConfig;
+use chassis::process::{Environment, ProcessConfig};
 use http::Uri;
 
 /// The public entry point of Grimoire: REST and gRPC in, gRPC to the services.
@@ -37,6 +37,11 @@ pub struct Config {
     /// Where each service is: NAME=URL, separated by commas. A name that the contracts use and this list lacks is an error
     #[arg(long, env = "GRIMOIRE_UPSTREAMS", value_name = "NAME=URL,...")]
     pub upstreams: Upstreams,
+
+    /// Whether to serve reflection, which tells what there is to call. Default: in development only
+    #[arg(long, env = "GRIMOIRE_REFLECTION", value_name = "BOOLEAN", action = clap::ArgAction::Set,
+          value_parser = clap::builder::BoolishValueParser::new())]
+    pub reflection: Option<bool>,
 
     #[command(flatten)]
     pub tokens: TokenConfig,
@@ -205,6 +210,12 @@ impl ConnectionConfig {
 }
 
 impl Config {
+    /// Whether there is reflection.
+    pub(crate) fn reflects(&self) -> bool {
+        let development = self.process.environment == Environment::Development;
+        self.reflection.unwrap_or(development)
+    }
+
     /// Worker threads, at least one.
     pub fn worker_threads(&self) -> usize {
         match self.threads {

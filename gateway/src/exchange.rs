@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora::{Error, ErrorSource};
 use tracing::Span;
 
 use crate::filters::request_id;
@@ -13,10 +14,12 @@ use crate::filters::route::Target;
 use crate::limits::Standing;
 use crate::metrics::Counted;
 use crate::places::Place;
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::trust::token::Identity;
 use crate::upstream::Upstream;
 
+/// The client went before it was answered.
+const GONE: u16 = 499;
 /// Characters of a user agent that services are told.
 const USER_AGENT: usize = 256;
 
@@ -36,6 +39,8 @@ pub(crate) struct Exchange {
     pub(crate) upstream: Option<Arc<Upstream>>,
     /// Bytes of the request body that were passed through.
     pub(crate) passed: usize,
+    /// The place of a call that is passed through among those of its upstream.
+    pub(crate) turn: Option<usize>,
     /// Connections that were tried in passing through.
     pub(crate) tries: u8,
     /// The gRPC status that a service answered with.
@@ -65,6 +70,7 @@ impl Exchange {
             standing: None,
             upstream: None,
             passed: 0,
+            turn: None,
             tries: 0,
             grpc_status: None,
             refusal: None,
@@ -73,6 +79,23 @@ impl Exchange {
             place: None,
             _in_flight: Counted::request(),
         }
+    }
+
+    /// The status of the answer as HTTP has it, when all is over. `written` is what its head said, which for a call that is passed
+    /// through comes before anybody knows.
+    pub(crate) fn outcome(&self, written: Option<u16>, error: Option<&Error>) -> u16 {
+        if let Some(code) = self.grpc_status {
+            return problem::http_status(code);
+        }
+        let broken = || {
+            self.upstream.as_ref()?;
+            Some(match error.map(Error::esource) {
+                Some(ErrorSource::Downstream) => GONE,
+                Some(ErrorSource::Upstream) => 503,
+                _ => 500,
+            })
+        };
+        self.status.or_else(broken).or(written).unwrap_or(GONE)
     }
 
     /// What a service is told beside the message: who calls, from where, and which request and trace this is.
@@ -116,5 +139,34 @@ fn bounded(agent: &HeaderValue) -> Option<HeaderValue> {
     match agent.as_bytes().get(..USER_AGENT) {
         Some(start) => HeaderValue::from_bytes(start).ok(),
         None => Some(agent.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pingora::ErrorType::{ConnectionClosed, WriteError};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_our_own_is_what_it_says_and_none_is_a_client_that_went() {
+        let mut exchange = Exchange::begin();
+        assert_eq!(exchange.outcome(None, None), 499);
+        exchange.status = Some(404);
+        assert_eq!(exchange.outcome(Some(200), None), 404);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_breaks_after_its_head_did_not_succeed() {
+        let mut exchange = Exchange::begin();
+        exchange.upstream = Some(Arc::new(Upstream::for_tests()));
+        let broke = Error::new_up(ConnectionClosed);
+        assert_eq!(exchange.outcome(Some(200), Some(&broke)), 503);
+        let went = Error::new_down(WriteError);
+        assert_eq!(exchange.outcome(Some(200), Some(&went)), 499);
+        // An end without trailers is no gRPC.
+        assert_eq!(exchange.outcome(Some(200), None), 500);
+        exchange.grpc_status = Some(tonic::Code::NotFound);
+        assert_eq!(exchange.outcome(Some(200), None), 404);
     }
 }

@@ -22,13 +22,17 @@ mod trust;
 mod upstream;
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
-use chassis::process::Process;
+use chassis::process::{DevelopmentValue, Process};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::task::JoinSet;
 
 pub use config::Config;
 use limits::Limits;
@@ -59,13 +63,22 @@ pub enum StartError {
     Listen(#[from] listener::ListenError),
     #[error(transparent)]
     Own(#[from] own::OwnError),
+    #[error(transparent)]
+    DevelopmentValue(#[from] DevelopmentValue),
 }
+
+/// Something that the gateway cannot be without came to an end before its time; a panic is in the log, where it happened.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} came to an end")]
+pub struct TaskEnded(&'static str);
 
 /// A gateway whose port is open, and which answers once [`Started::serve`] runs.
 pub struct Started {
     listener: Listener,
     gateway: Gateway,
     config: Config,
+    /// What runs beside it until the process is to stop.
+    tasks: JoinSet<&'static str>,
 }
 
 /// Runs the process to its end. What it fails with is logged and becomes exit code 1.
@@ -111,8 +124,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let process = Process::start("gateway", &config.process, admin).await?;
     let started = open(config, routes, &process).await?;
     process.started();
-    started.serve(&process).await;
-    Ok(())
+    Ok(started.serve(&process).await?)
 }
 
 /// Opens the port and begins to follow what the gateway needs to know; the condition `trust` of `process` holds when it is known.
@@ -129,7 +141,12 @@ struct Routes {
 impl Routes {
     fn compile(config: &Config) -> Result<Self, StartError> {
         let limits = Limits::new(&config.limits);
-        let plan = Plan::compile(grimoire_proto::descriptors(), &config.bounds, &limits)?;
+        let plan = Plan::compile(
+            grimoire_proto::descriptors(),
+            &config.bounds,
+            &limits,
+            config.reflects(),
+        )?;
         Ok(Self {
             plan: Arc::new(plan),
             limits: Arc::new(limits),
@@ -139,6 +156,9 @@ impl Routes {
 
 async fn open(config: &Config, routes: Routes, process: &Process) -> Result<Started, StartError> {
     let Routes { plan, limits } = routes;
+    process
+        .environment
+        .refuse_loopback("GRIMOIRE_ISSUER", &config.tokens.issuer)?;
     metrics::prepare();
     metrics::plan(&plan.hash());
 
@@ -147,8 +167,10 @@ async fn open(config: &Config, routes: Routes, process: &Process) -> Result<Star
         .services()
         .map(|service| service.full_name().to_owned());
     let services = services.filter(|service| plan.serves(service)).collect();
-    let descriptors = grimoire_proto::EDGE_DESCRIPTOR_SET;
-    let own = own::serve(
+    let descriptors = config
+        .reflects()
+        .then_some(grimoire_proto::EDGE_DESCRIPTOR_SET);
+    let (own, serve_own) = own::serve(
         descriptors,
         services,
         process.readiness.clone(),
@@ -167,27 +189,38 @@ async fn open(config: &Config, routes: Routes, process: &Process) -> Result<Star
 
     let trust = Arc::new(Trust::new());
     let known = process.readiness.condition(TRUST);
-    tokio::spawn({
+    let mut tasks = JoinSet::new();
+    let mut beside = |name, task: BoxFuture<'static, ()>| {
+        tasks.spawn(async move {
+            // A panic would tell no name.
+            let _ = AssertUnwindSafe(task).catch_unwind().await;
+            name
+        });
+    };
+    beside("the server of reflection and health", serve_own.boxed());
+    beside("the look for addresses of services", {
         let (targets, stop) = (targets.clone(), stop.clone());
-        async move { targets.keep_current(stop).await }
+        async move { targets.keep_current(stop).await }.boxed()
     });
-    tokio::spawn({
+    beside("the keeping of limits", {
         let (limits, stop) = (limits.clone(), stop.clone());
-        async move { limits.keep_house(stop).await }
+        async move { limits.keep_house(stop).await }.boxed()
     });
     if let Some(auth) = targets.get(AUTH) {
-        tokio::spawn(trust::follow::follow(
-            trust.clone(),
-            auth.clone(),
-            stop.clone(),
-        ));
+        let following = trust::follow::follow(trust.clone(), auth.clone(), stop.clone());
+        beside("the following of trust", following.boxed());
     }
-    tokio::spawn({
-        let trust = trust.clone();
-        async move {
+    beside("the readiness of trust", {
+        let (trust, stop) = (trust.clone(), stop.clone());
+        let known = async move {
             trust.known().await;
             known.set(true);
+            std::future::pending::<()>().await
+        };
+        async move {
+            stop.run_until_cancelled(known).await;
         }
+        .boxed()
     });
 
     let gateway = Gateway {
@@ -200,12 +233,14 @@ async fn open(config: &Config, routes: Routes, process: &Process) -> Result<Star
         max_head: config.bounds.max_head,
         idle: config.connections.idle(),
         trusted_proxies: config.limits.trusted_proxies,
+        threads: config.worker_threads(),
     };
     tracing::info!(listen = %listener.address, "listening");
     Ok(Started {
         listener,
         gateway,
         config: config.clone(),
+        tasks,
     })
 }
 
@@ -216,9 +251,24 @@ impl Started {
     }
 
     /// Serves until the process is to stop and the requests on their way have ended.
-    pub async fn serve(self, process: &Process) {
-        self.listener
-            .serve(self.gateway, &self.config, process.stop.clone())
-            .await;
+    ///
+    /// # Errors
+    /// Names what ended before: without it the gateway would go on with what it knows, and nobody would notice.
+    pub async fn serve(mut self, process: &Process) -> Result<(), TaskEnded> {
+        let stop = &process.stop;
+        let served = self
+            .listener
+            .serve(self.gateway, &self.config, stop.clone());
+        let ended = async {
+            match self.tasks.join_next().await {
+                Some(Ok(name)) if !stop.is_cancelled() => {
+                    stop.cancel();
+                    Err(TaskEnded(name))
+                }
+                _ => Ok(()),
+            }
+        };
+        let ((), ended) = tokio::join!(served, ended);
+        ended
     }
 }

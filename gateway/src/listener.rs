@@ -3,6 +3,7 @@
 
 mod first_bytes;
 mod guard;
+mod head;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd as _;
@@ -26,6 +27,7 @@ use crate::places::Places;
 use crate::proxy::Gateway;
 use first_bytes::FirstBytes;
 use guard::{Bounds, Guard};
+pub(crate) use head::HeadBound;
 
 /// How long an HTTP/2 connection may be idle.
 const H2_IDLE: Duration = Duration::from_secs(300);
@@ -66,7 +68,11 @@ impl Listener {
             ..ServerConf::default()
         };
         let connections = &config.connections;
-        let bounds = Arc::new(Bounds::new(gateway.plan.clone(), connections.idle()));
+        let bounds = Arc::new(Bounds::new(
+            gateway.plan.clone(),
+            connections.idle(),
+            config.bounds.max_head,
+        ));
         let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
         proxy.handle_init_modules();
         proxy.h2_options = Some(h2_options(config.bounds.max_head));

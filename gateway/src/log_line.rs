@@ -8,6 +8,9 @@ use pingora::http::RequestHeader;
 use crate::exchange::Exchange;
 use crate::filters::route::Target;
 
+/// Characters of a path in the log. Paths are ASCII, or are refused.
+const LONGEST_PATH: usize = 256;
+
 pub(crate) fn write(
     request: &RequestHeader,
     exchange: &Exchange,
@@ -31,13 +34,14 @@ pub(crate) fn write(
         };
         telemetry::name_span(span, name);
     }
-    let seen = status >= 500 || exchange.reason.is_some() || error.is_some();
+    // Who is over a limit may ask often, and a metric counts it.
+    let seen = status >= 500 || error.is_some() || exchange.reason.is_some() && status != 429;
     if !seen && !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
     let _entered = span.enter();
     // The path without its query, which may have tokens.
-    let path = request.uri.path();
+    let path = shortened(request.uri.path());
     let method = request.method.as_str();
     let duration_ms = took.as_secs_f64() * 1e3;
     let client = exchange.client;
@@ -53,6 +57,11 @@ pub(crate) fn write(
     } else {
         tracing::debug!(method, path, route, status, duration_ms, %client, account, request_id, "answered");
     }
+}
+
+/// Of a path as long as heads may be.
+fn shortened(path: &str) -> &str {
+    path.get(..LONGEST_PATH).unwrap_or(path)
 }
 
 fn text(value: &HeaderValue) -> &str {

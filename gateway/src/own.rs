@@ -3,12 +3,19 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use chassis::process::Readiness;
+use grimoire_proto::Reason;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::{Code, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::util::MapResponseLayer;
+
+use crate::places::Full;
+use crate::problem::{Problem, RETRY};
 
 /// How often health follows readiness.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
@@ -22,37 +29,77 @@ pub enum OwnError {
     Descriptors(#[from] tonic_reflection::server::Error),
 }
 
-/// Serves `descriptors` (encoded, so that custom options stay) and the health of `services` until `stop`; answers where.
+/// Serves the health of `services` and, where there are `descriptors` (encoded, so that custom options stay), reflection until `stop`.
+/// Answers where, and the task that does.
 pub(crate) async fn serve(
-    descriptors: &'static [u8],
+    descriptors: Option<&'static [u8]>,
     services: Vec<String>,
     readiness: Readiness,
     stop: CancellationToken,
-) -> Result<SocketAddr, OwnError> {
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(descriptors)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    let v1 = reflection().build_v1()?;
-    let v1alpha = reflection().build_v1alpha()?;
+) -> Result<(SocketAddr, impl Future<Output = ()> + Send + 'static), OwnError> {
     let (reporter, health) = tonic_health::server::health_reporter();
+    let mut routes = Routes::new(health);
+    if let Some(descriptors) = descriptors {
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(descriptors)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        routes = routes
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?);
+    }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    tokio::spawn(report(reporter, services, readiness, stop.clone()));
-    tokio::spawn(async move {
-        let router = Server::builder()
-            .add_service(v1)
-            .add_service(v1alpha)
-            .add_service(health);
-        let served = router
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
-            .await;
+    let task = async move {
+        let served = Server::builder()
+            .layer(MapResponseLayer::new(explained))
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(
+                TcpListenerStream::new(listener),
+                stop.clone().cancelled_owned(),
+            );
+        let (served, ()) = tokio::join!(served, report(reporter, services, readiness, stop));
         if let Err(error) = served {
             tracing::error!(%error, "reflection and health are not served any more");
         }
-    });
-    Ok(address)
+    };
+    Ok((address, task))
+}
+
+/// A bare status is tonic's own, about a request that it cannot read. As it is, it would count as a fault of ours.
+fn explained<B: From<tonic::body::Body>>(response: http::Response<B>) -> http::Response<B> {
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response;
+    };
+    let problem = match status.code() {
+        _ if !status.details().is_empty() => return response,
+        Code::Internal | Code::OutOfRange => Problem::new(
+            Reason::MalformedRequest,
+            "the request has no message that can be read",
+        ),
+        Code::Unimplemented => Problem::new(
+            Reason::UnsupportedMediaType,
+            "messages are not taken in this grpc-encoding",
+        ),
+        _ => return response,
+    };
+    problem.to_status("").into_http().map(B::from)
+}
+
+/// There is no place for one more call.
+pub(crate) fn too_many(full: Full) -> Box<Problem> {
+    let problem = match full {
+        Full::OneClient => Problem::new(
+            Reason::RateLimited,
+            "too many calls of reflection and health from this address are open",
+        ),
+        Full::Altogether => Problem::new(
+            Reason::Overloaded,
+            "too many calls of reflection and health are open",
+        ),
+    };
+    problem.retry_after(RETRY)
 }
 
 /// The gateway serves its routes as long as it is ready: whether a service behind it is, its calls tell. At the stop the streams of

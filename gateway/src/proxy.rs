@@ -13,20 +13,21 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use tracing::Instrument as _;
 
-use crate::answer::{Answer, write_answer, write_problem};
+use crate::answer::{Answer, drains_soon, write_answer, write_problem};
 use crate::deadline::time_left;
 use crate::exchange::Exchange;
 use crate::filters::route::Target;
 use crate::filters::{access, guards, identity_headers, rate_limit, request_id, route, token};
 use crate::limits::Limits;
-use crate::places::{Full, Places};
+use crate::listener::HeadBound;
+use crate::places::Places;
 use crate::plan::{OWN, Plan};
 use crate::problem::{self, Problem};
 use crate::trust::Trust;
 use crate::trust::keys::JWKS_MAX_AGE;
 use crate::trust::token::Tokens;
 use crate::upstream::{CONNECT, Targets, grpc_timeout};
-use crate::{client_address, log_line, metrics, rest};
+use crate::{client_address, log_line, metrics, own, rest};
 
 /// How long a connection to a service may be idle.
 const IDLE: Duration = Duration::from_secs(60);
@@ -34,6 +35,10 @@ const IDLE: Duration = Duration::from_secs(60);
 const STREAMS: usize = 100;
 /// What is left of a body that was refused is read for at most this long, to keep the connection.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How long a client may take to read a refusal.
+const READING: Duration = Duration::from_secs(5);
+/// How often a connection to a service is asked whether anybody is there.
+const PING: Duration = Duration::from_secs(10);
 /// A gRPC message has a head of five bytes.
 const FRAME: usize = 5;
 
@@ -49,6 +54,8 @@ pub(crate) struct Gateway {
     /// How long an HTTP/1.1 connection may be idle.
     pub(crate) idle: Duration,
     pub(crate) trusted_proxies: usize,
+    /// Worker threads, at least one.
+    pub(crate) threads: usize,
 }
 
 /// What is done about a request that was not refused.
@@ -66,12 +73,12 @@ impl Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Step, Box<Problem>> {
-        guards::check(session, self.max_head)?;
         identity_headers::strip(session.req_header_mut());
-
-        let found = route::find(&self.plan, session.req_header(), exchange.grpc);
+        let found = guards::check(session, self.max_head)
+            .and_then(|()| route::find(&self.plan, session.req_header(), exchange.grpc));
         exchange.target = found.as_ref().ok().cloned();
         let route = exchange.target.as_ref().and_then(Target::route).cloned();
+        // Whatever is refused is charged first, or refusals would be free.
         exchange.standing = Some(rate_limit::address(
             &self.limits,
             exchange.client,
@@ -109,7 +116,7 @@ impl Gateway {
             _ => {
                 if route.upstream == OWN {
                     let place = self.own_streams.take(Some(exchange.client));
-                    exchange.place = Some(place.map_err(too_many)?);
+                    exchange.place = Some(place.map_err(own::too_many)?);
                 }
                 exchange.upstream = Some(upstream);
                 Ok(Step::PassThrough)
@@ -156,6 +163,7 @@ impl Gateway {
     }
 
     fn begin(&self, session: &mut Session, exchange: &mut Exchange) {
+        HeadBound::ended(session.as_downstream());
         // Pingora waits for the next request of an HTTP/1.1 connection without end.
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(self.idle.as_secs()));
@@ -177,36 +185,16 @@ impl Gateway {
             http.route = tracing::field::Empty,
             http.response.status_code = tracing::field::Empty,
         );
-        telemetry::propagation::set_parent_from_headers(&span, &request.headers);
+        // A client that chose the trace would file its events under another's, and decide what is sampled.
+        if self.trusted_proxies == 0 {
+            telemetry::propagation::add_link_from_headers(&span, &request.headers);
+        } else {
+            telemetry::propagation::set_parent_from_headers(&span, &request.headers);
+        }
         let trace_id = span.in_scope(telemetry::propagation::current_trace_id);
         exchange.trace_id = trace_id.unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string());
         exchange.span = span;
     }
-}
-
-fn too_many(full: Full) -> Box<Problem> {
-    let problem = match full {
-        Full::OneClient => Problem::new(
-            Reason::RateLimited,
-            "too many calls of reflection and health from this address are open",
-        ),
-        Full::Altogether => Problem::new(
-            Reason::Overloaded,
-            "too many calls of reflection and health are open",
-        ),
-    };
-    problem.retry_after(problem::RETRY)
-}
-
-/// Whether the body is known to be short enough to be read to its end for the sake of the connection.
-fn drains_soon(headers: &HeaderMap) -> bool {
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    length.map_or_else(
-        || !headers.contains_key(header::TRANSFER_ENCODING),
-        |length| length <= 64 * 1024,
-    )
 }
 
 #[async_trait]
@@ -231,7 +219,12 @@ impl ProxyHttp for Gateway {
         match step {
             Ok(Step::PassThrough) => return Ok(false),
             Ok(Step::Answer(answer)) => write_answer(session, exchange, answer).await?,
-            Err(problem) => write_problem(session, exchange, &problem).await?,
+            Err(problem) => {
+                let written = write_problem(session, exchange, &problem);
+                // It is short: who does not read it holds a stream, and could hold many.
+                let written = tokio::time::timeout(READING, written).await;
+                written.unwrap_or_else(|_| Err(Error::new_down(ErrorType::WriteTimedout)))?;
+            }
         }
         Ok(true)
     }
@@ -241,17 +234,23 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         exchange: &mut Exchange,
     ) -> pingora::Result<Box<HttpPeer>> {
-        let address = exchange
-            .upstream
-            .as_ref()
-            .and_then(|upstream| upstream.next_address());
+        let upstream = exchange.upstream.as_ref();
+        let turn = *exchange
+            .turn
+            .get_or_insert_with(|| upstream.map_or(0, |upstream| upstream.turn()));
+        let address = upstream
+            .and_then(|upstream| upstream.address(turn.wrapping_add(exchange.tries.into())));
         let address = address.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))?;
         let mut peer = HttpPeer::new(address, false, String::new());
+        // As many connections as worker threads: calls on one take turns on its lock.
+        peer.group_key = (turn % self.threads) as u64;
         peer.options.set_http_version(2, 2);
         peer.options.max_h2_streams = STREAMS;
         peer.options.connection_timeout = Some(CONNECT);
         peer.options.total_connection_timeout = Some(CONNECT);
         peer.options.idle_timeout = Some(IDLE);
+        // A service that vanished without a word would keep its connection, and calls would go there.
+        peer.options.h2_ping_interval = Some(PING);
         Ok(Box::new(peer))
     }
 
@@ -264,6 +263,9 @@ impl ProxyHttp for Gateway {
         let metadata = exchange.metadata(&request.headers);
         for secret in [header::AUTHORIZATION, header::COOKIE] {
             request.remove_header(&secret);
+        }
+        for theirs in ["traceparent", "tracestate", "baggage"] {
+            request.remove_header(theirs);
         }
         for (name, value) in &metadata {
             request.insert_header(name, value.clone())?;
@@ -278,7 +280,8 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    /// Bounds what a unary call sends. A stream is bounded by the service, message by message.
+    /// Bounds what a unary call sends, and a stream of reflection or health in all. A stream of a service is bounded there, message
+    /// by message.
     async fn request_body_filter(
         &self,
         _session: &mut Session,
@@ -290,7 +293,8 @@ impl ProxyHttp for Gateway {
             return Ok(());
         };
         exchange.passed += body.as_ref().map_or(0, Bytes::len);
-        if route.deadline.is_some() && exchange.passed > route.max_body + FRAME {
+        let bounded = route.deadline.is_some() || route.upstream == OWN;
+        if bounded && exchange.passed > route.max_body + FRAME {
             let detail = format!("the message is larger than {} bytes", route.max_body);
             exchange.refusal = Some(Problem::new(Reason::BodyTooLarge, detail));
             return Err(Error::new_down(ErrorType::InvalidHTTPHeader));
@@ -372,11 +376,7 @@ impl ProxyHttp for Gateway {
         let written = session
             .response_written()
             .map(|response| response.status.as_u16());
-        let status = match exchange.grpc_status {
-            Some(code) => problem::http_status(code),
-            // 499: the client went before it was answered.
-            None => exchange.status.or(written).unwrap_or(499),
-        };
+        let status = exchange.outcome(written, error);
         let took = exchange.begun.elapsed();
         match &exchange.target {
             Some(Target::Rest(binding)) => binding.metrics.record(status, took),

@@ -10,6 +10,7 @@ use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::sync::mpsc;
 
+use super::HeadBound;
 use crate::metrics;
 use crate::places::Places;
 
@@ -57,12 +58,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for FirstBytes<A> {
             looked = tokio::time::timeout(FIRST_BYTES, speaks_http2(&mut stream)) => looked.ok()?.ok()?,
             () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => return None,
         };
-        let app = if speaks_http2 {
-            &self.http2
-        } else {
-            &self.http1
-        };
-        app.process_new(stream, shutdown).await
+        if speaks_http2 {
+            return self.http2.process_new(stream, shutdown).await;
+        }
+        let bounded = Box::new(HeadBound::new(stream));
+        self.http1.process_new(bounded, shutdown).await
     }
 
     async fn cleanup(&self) {

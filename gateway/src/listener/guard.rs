@@ -11,6 +11,7 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
+use super::HeadBound;
 use crate::filters::route::is_grpc;
 use crate::metrics;
 use crate::plan::{OWN, Plan, Route};
@@ -35,6 +36,8 @@ pub(super) struct Bounds {
     plan: Arc<Plan>,
     /// A request that is not passed through, with the wait for it and for its reader.
     turn: Duration,
+    /// Bytes of the head of an HTTP/1 request. Twice of what `filters::guards` lets pass, so that who is a little above it is told so.
+    head: usize,
 }
 
 /// The bound of one turn or stream.
@@ -51,9 +54,10 @@ enum Bound {
 
 impl Bounds {
     /// HTTP/1 connections may be idle for `idle`; a client gets as long again to send its request and to read its answer.
-    pub(super) fn new(plan: Arc<Plan>, idle: Duration) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, idle: Duration, max_head: usize) -> Self {
         let turn = 2 * idle + plan.longest_deadline() + MARGIN;
-        Self { plan, turn }
+        let head = max_head.saturating_mul(2);
+        Self { plan, turn, head }
     }
 
     /// `request` is what an HTTP/2 stream begins with. A turn of HTTP/1 begins before its request is there, and is never gRPC.
@@ -82,12 +86,14 @@ impl HttpServerApp for Guard {
         let bound = self
             .bounds
             .of(session.as_http2().map(|_| session.req_header()));
+        HeadBound::begins(&session, self.bounds.head);
         let answered = self.proxy.process_new_http(session, shutdown);
         match bound {
             Bound::Turn(turn) => match tokio::time::timeout(turn, answered).await {
                 Ok(reused) => reused,
                 Err(_) => {
                     metrics::slow_clients().inc();
+                    tracing::info!("a client was let go that did not go on");
                     None
                 }
             },
@@ -144,8 +150,9 @@ mod tests {
             grimoire_proto::descriptors(),
             &config.bounds,
             &Limits::new(&config.limits),
+            true,
         );
-        Bounds::new(Arc::new(plan.unwrap()), Duration::from_secs(60))
+        Bounds::new(Arc::new(plan.unwrap()), Duration::from_secs(60), 1024)
     }
 
     fn request(path: &str, kind: &str) -> RequestHeader {

@@ -26,6 +26,15 @@ use template::{Segment, Template, TemplateError};
 /// The upstream inside of this process: reflection and health.
 pub(crate) const OWN: &str = "self";
 
+/// What it serves.
+const HEALTH: [&str; 2] = ["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch"];
+const REFLECTION: [&str; 2] = [
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+/// Bytes that a call of it may send in all: some hundred questions of reflection, each of which may be answered by many files.
+const OWN_BODY: usize = 64 * 1024;
+
 /// Every route.
 pub(crate) struct Plan {
     rpcs: HashMap<Box<str>, Arc<Route>>,
@@ -75,25 +84,22 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Compiles the routes of every service in `pool` that is not for other processes only.
+    /// Compiles the routes of every service in `pool` that is not for other processes only, and of what the gateway serves itself:
+    /// health, and `reflection`.
     pub(crate) fn compile(
         pool: &DescriptorPool,
         bounds: &BoundConfig,
         limits: &Limits,
+        reflection: bool,
     ) -> Result<Self, PlanError> {
         let mut plan = Self {
             rpcs: HashMap::new(),
             paths: Paths::default(),
             table: Vec::new(),
         };
-        for name in [
-            "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-            "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-            "grpc.health.v1.Health/Check",
-            "grpc.health.v1.Health/Watch",
-            "grpc.health.v1.Health/List",
-        ] {
-            plan.add(own_route(name, bounds, limits), "PUBLIC");
+        let reflection: &[&str] = if reflection { &REFLECTION } else { &[] };
+        for name in HEALTH.iter().chain(reflection) {
+            plan.add(own_route(name, limits), "PUBLIC");
         }
         for service in pool.services() {
             for method in service.methods() {
@@ -310,7 +316,7 @@ fn route(
     })
 }
 
-fn own_route(name: &str, bounds: &BoundConfig, limits: &Limits) -> Route {
+fn own_route(name: &str, limits: &Limits) -> Route {
     Route {
         name: name.to_owned(),
         path: rpc_path(name),
@@ -318,7 +324,7 @@ fn own_route(name: &str, bounds: &BoundConfig, limits: &Limits) -> Route {
         access: Requirement::default(),
         class: None,
         deadline: None,
-        max_body: bounds.max_body,
+        max_body: OWN_BODY,
         fresh_trust: false,
         repeatable: false,
         policy: limits.policy(None, false),

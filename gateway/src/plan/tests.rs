@@ -16,6 +16,7 @@ fn contracts() -> Plan {
         grimoire_proto::descriptors(),
         &bounds(),
         &Limits::for_tests(),
+        true,
     )
     .unwrap()
 }
@@ -136,11 +137,22 @@ fn the_upstreams_of_the_routes_are_known_and_the_own_one_is_not_among_them() {
 }
 
 #[test]
+fn without_reflection_there_is_health_alone() {
+    let limits = Limits::for_tests();
+    let plan = Plan::compile(grimoire_proto::descriptors(), &bounds(), &limits, false).unwrap();
+    assert!(plan.rpc("/grpc.health.v1.Health/Check").is_some());
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    assert!(plan.rpc(reflection).is_none());
+    assert!(contracts().rpc(reflection).is_some());
+}
+
+#[test]
 fn two_methods_on_one_path_are_refused_with_both_names() {
     let error = Plan::compile(
         &changed(r#"/v1/users/{user}/preferences"#, "/v1/users/{user}"),
         &bounds(),
         &Limits::for_tests(),
+        true,
     );
     let Err(PlanError::Conflict { first, second, .. }) = error else {
         panic!("a conflict")
@@ -165,6 +177,7 @@ fn a_path_with_an_unknown_field_is_refused_with_its_name() {
         ),
         &bounds(),
         &Limits::for_tests(),
+        true,
     );
     assert!(matches!(error, Err(PlanError::UnknownField { field, .. }) if field == "accounx"));
 }

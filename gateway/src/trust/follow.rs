@@ -15,6 +15,8 @@ use crate::upstream::Upstream;
 
 /// The stream says something each second; when it is silent for longer, or takes nothing, it is dead.
 const SILENCE: Duration = Duration::from_secs(4);
+/// But first auth reads all that is live, which may be a million rows of a database that has just started.
+const FIRST_SILENCE: Duration = Duration::from_secs(30);
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// Largest message: a part of a snapshot of all live revocations.
@@ -54,7 +56,7 @@ pub(crate) async fn follow(trust: Arc<Trust>, auth: Arc<Upstream>, stop: Cancell
 
 /// One stream, to its end.
 async fn stream(trust: &Trust, auth: &Upstream, follower: &str, heard: &mut bool) -> Status {
-    let Some(channel) = auth.next() else {
+    let Some(channel) = auth.channel(auth.turn()) else {
         return Status::unavailable("auth has no address yet");
     };
     trust.begin_stream();
@@ -74,9 +76,10 @@ async fn stream(trust: &Trust, auth: &Upstream, follower: &str, heard: &mut bool
             Ok(Err(status)) => return status,
             Err(_) => return Status::deadline_exceeded("auth does not answer"),
         };
+    let mut silence = FIRST_SILENCE;
     loop {
         let next = tokio::select! {
-            next = tokio::time::timeout(SILENCE, messages.message()) => next,
+            next = tokio::time::timeout(silence, messages.message()) => next,
             () = trust.ask.notified() => {
                 if !tell(&say, message(true)).await {
                     return takes_nothing();
@@ -87,6 +90,9 @@ async fn stream(trust: &Trust, auth: &Upstream, follower: &str, heard: &mut bool
         match next {
             Ok(Ok(Some(learnt))) => {
                 *heard = true;
+                if learnt.complete {
+                    silence = SILENCE;
+                }
                 // Acknowledged only when tokens of the new keys are already taken.
                 if trust.learn(learnt).is_some() && !tell(&say, message(false)).await {
                     return takes_nothing();

@@ -53,14 +53,15 @@ impl Upstream {
     /// contract says that repeating does no harm and the connection failed.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Bytes, Status> {
         let begun = Instant::now();
-        let first = self.attempt(&call).await;
+        let turn = self.turn();
+        let first = self.attempt(&call, turn).await;
         let outcome = match first {
             Err(status)
                 if may_repeat(&status, call.route.repeatable) && remaining(&call) > WORTH_A_TRY =>
             {
                 self.metrics.retries.inc();
                 tracing::debug!(upstream = self.name, rpc = call.route.name, %status, "second try");
-                self.attempt(&call).await
+                self.attempt(&call, turn.wrapping_add(1)).await
             }
             outcome => outcome,
         };
@@ -76,8 +77,8 @@ impl Upstream {
         outcome
     }
 
-    async fn attempt(&self, call: &Call<'_>) -> Result<Bytes, Status> {
-        let Some(channel) = self.next() else {
+    async fn attempt(&self, call: &Call<'_>, turn: usize) -> Result<Bytes, Status> {
+        let Some(channel) = self.channel(turn) else {
             return Err(Status::unavailable(format!("{} has no address", self.name)));
         };
         let left = remaining(call);

@@ -111,18 +111,24 @@ impl Upstream {
         }
     }
 
-    /// The connection whose turn it is; none while the name leads nowhere.
-    pub(crate) fn next(&self) -> Option<Channel> {
-        self.connections
-            .load()
-            .channel(self.turn.fetch_add(1, Ordering::Relaxed))
+    /// The place of a call among all. A second try goes to the place after it: to another address where there is one.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The address whose turn it is.
-    pub(crate) fn next_address(&self) -> Option<SocketAddr> {
-        self.connections
-            .load()
-            .address(self.turn.fetch_add(1, Ordering::Relaxed))
+    /// The connection of this turn; none while the name leads nowhere.
+    pub(crate) fn channel(&self, turn: usize) -> Option<Channel> {
+        self.connections.load().channel(turn)
+    }
+
+    /// The address of this turn.
+    pub(crate) fn address(&self, turn: usize) -> Option<SocketAddr> {
+        self.connections.load().address(turn)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self::new("test".to_owned(), Uri::from_static("http://test:1"), 1)
     }
 
     async fn keep_current(&self) {

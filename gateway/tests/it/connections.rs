@@ -55,6 +55,41 @@ async fn a_refusal_keeps_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_without_an_end_is_not_kept() {
+    let stack = Stack::with(&["--max-head", "4096"]).await;
+    let mut connection = TcpStream::connect(stack.address).await.unwrap();
+    let begin = "GET /v1/users/me HTTP/1.1\r\nHost: localhost\r\nX-Long: ";
+    connection.write_all(begin.as_bytes()).await.unwrap();
+    // Far more than sockets hold.
+    let more = async {
+        for _ in 0..1024 {
+            connection.write_all(&[b'a'; 64 * 1024]).await?;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    assert!(timeout(PATIENCE, more).await.unwrap().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_a_little_too_long_is_told_so_and_a_body_may_be_longer() {
+    let stack = Stack::with(&["--max-head", "4096"]).await;
+    let mut connection = TcpStream::connect(stack.address).await.unwrap();
+    let long = "a".repeat(5000);
+    let request = format!("GET /v1/users/me HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}\r\n\r\n");
+    let answer = exchange(&mut connection, &request, "MALFORMED_REQUEST").await;
+    assert!(answer.contains("larger than 4096 bytes"), "{answer}");
+
+    let mut connection = TcpStream::connect(stack.address).await.unwrap();
+    let body = format!("{{\"email\": \"{}\"}}", "a".repeat(30_000));
+    let request = format!(
+        "POST /v1/sessions:login HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = exchange(&mut connection, &request, "BODY_TOO_LARGE").await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_of_two_lengths_is_refused_and_the_connection_closed() {
     let stack = Stack::start().await;
     let mut connection = TcpStream::connect(stack.address).await.unwrap();

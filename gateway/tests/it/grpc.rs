@@ -255,3 +255,58 @@ async fn who_watches_health_is_told_of_the_end_and_does_not_hold_it_up() {
         .await
         .expect("an end before that of patience");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_health_cannot_read_is_no_fault_of_the_gateway() {
+    /// `service` is a text in the contract.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Garbled {
+        #[prost(int32, tag = "1")]
+        service: i32,
+    }
+    let stack = Stack::start().await;
+    let mut client = tonic::client::Grpc::new(stack.channel().await);
+    client.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<Garbled, ()>::default();
+    let path = "/grpc.health.v1.Health/Check".parse().unwrap();
+    let request = tonic::Request::new(Garbled { service: 5 });
+    let status = client.unary(request, path, codec).await.unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::InvalidArgument, "MALFORMED_REQUEST")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_call_of_reflection_asks_so_much_and_no_more() {
+    let stack = Stack::start().await;
+    let question = ServerReflectionRequest {
+        host: "x".repeat(1000),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let questions = tokio_stream::iter(vec![question; 100]);
+    let mut client = ServerReflectionClient::new(stack.channel().await);
+    let ended = async {
+        let mut answers = client.server_reflection_info(questions).await?.into_inner();
+        while answers.message().await?.is_some() {}
+        Ok::<_, tonic::Status>(())
+    };
+    assert!(ended.await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_does_not_choose_the_trace_that_services_are_told() {
+    const THEIRS: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let stack = Stack::start().await;
+    let mut client = ProfileServiceClient::new(stack.channel().await);
+    let mut request = with_token(me(), &stack.issuer.token());
+    let traceparent = format!("00-{THEIRS}-00f067aa0ba902b7-01");
+    for (name, value) in [("traceparent", traceparent.as_str()), ("baggage", THEIRS)] {
+        request.metadata_mut().insert(name, value.parse().unwrap());
+    }
+    client.get_profile(request).await.unwrap();
+    for name in ["traceparent", "baggage"] {
+        let told = stack.seen.metadata(name).unwrap_or_default();
+        assert!(!told.contains(THEIRS), "{name}: {told}");
+    }
+}

@@ -30,7 +30,7 @@ pub(crate) struct Stack {
     pub(crate) feed: Arc<TrustFeed>,
     pub(crate) seen: Arc<Seen>,
     process: Process,
-    served: JoinHandle<()>,
+    served: JoinHandle<Result<(), gateway::TaskEnded>>,
     down: CancellationToken,
 }
 
@@ -51,6 +51,11 @@ impl Stack {
 
     /// With further arguments of the gateway.
     pub(crate) async fn with(arguments: &[&str]) -> Self {
+        Self::with_user_at(None, arguments).await
+    }
+
+    /// With a service in place of the one that plays user.
+    pub(crate) async fn with_user_at(user: Option<SocketAddr>, arguments: &[&str]) -> Self {
         let issuer = Issuer::new("first");
         let feed = Arc::new(TrustFeed::new(&issuer));
         let seen = Arc::new(Seen::default());
@@ -67,8 +72,9 @@ impl Stack {
                 .unwrap();
         });
 
+        let user = user.unwrap_or(behind);
         let upstreams =
-            format!("auth=http://{behind},user=http://{behind},event-consumer=http://{behind}");
+            format!("auth=http://{behind},user=http://{user},event-consumer=http://{behind}");
         let common = [
             "gateway",
             "--listen",
@@ -124,7 +130,7 @@ impl Stack {
 
     /// Waits for the end of the gateway, which is when its last connection has ended.
     pub(crate) async fn ended(&mut self) {
-        (&mut self.served).await.unwrap();
+        (&mut self.served).await.unwrap().unwrap();
     }
 
     pub(crate) async fn get(&self, path: &str, token: Option<&str>) -> Answer {
@@ -180,6 +186,14 @@ impl Stack {
             body: serde_json::from_str(&text).unwrap_or_default(),
             text,
         }
+    }
+
+    /// What a metric without labels says.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let url = format!("http://{}/metrics", self.process.admin_address);
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().trim().parse().unwrap()
     }
 
     /// A native gRPC connection to the gateway.

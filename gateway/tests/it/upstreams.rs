@@ -1,9 +1,11 @@
 //! Services that are away or late.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use grimoire_proto::user::v1::GetProfileRequest;
 use grimoire_proto::user::v1::profile_service_client::ProfileServiceClient;
+use tokio::net::TcpListener;
 use tonic::Code;
 
 use crate::stack::{Stack, eventually, reason, with_token};
@@ -57,22 +59,37 @@ async fn a_service_that_is_late_is_not_waited_for() {
     );
 }
 
+/// A service that takes calls and says nothing more, whatever their deadline.
+async fn silent() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let mut calls = Vec::new();
+                while let Some(Ok(call)) = connection.accept().await {
+                    calls.push(call);
+                }
+            });
+        }
+    });
+    address
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passed_through_call_that_nobody_ends_is_ended() {
-    let stack = Stack::with(&["--deadline", "300"]).await;
+    let stack = Stack::with_user_at(Some(silent().await), &["--deadline", "300"]).await;
     let mut client = ProfileServiceClient::new(stack.channel().await);
-    let request = GetProfileRequest {
-        user: "slow".into(),
-    };
+    let request = GetProfileRequest { user: "me".into() };
     let begun = Instant::now();
-    let status = client
-        .get_profile(with_token(request, &stack.issuer.token()))
-        .await
-        .unwrap_err();
-    assert_ne!(status.code(), Code::Ok);
+    let call = client.get_profile(with_token(request, &stack.issuer.token()));
+    let ended = tokio::time::timeout(Duration::from_secs(20), call).await;
+    assert!(ended.unwrap().is_err());
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        begun.elapsed() > Duration::from_millis(300),
         "{:?}",
         begun.elapsed()
     );
+    assert!(stack.metric("gateway_hung_calls_total").await >= 1.0);
 }

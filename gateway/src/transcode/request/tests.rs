@@ -22,7 +22,8 @@ fn bound<T>(method: Method, path: &str, test: impl FnOnce(&Binding) -> T) -> T {
         max_head: 32_768,
         deadline: 10_000,
     };
-    let plan = Plan::compile(grimoire_proto::descriptors(), &bounds, &Limits::for_tests()).unwrap();
+    let limits = Limits::for_tests();
+    let plan = Plan::compile(grimoire_proto::descriptors(), &bounds, &limits, true).unwrap();
     match plan.http(&method, path) {
         Found::Binding(binding) => test(binding),
         _ => panic!("no binding for {path}"),

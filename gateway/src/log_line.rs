@@ -1,7 +1,8 @@
-//! The line of a request in the log: refusals and failures always, everything else at level debug.
+//! The line of a request in the log: refusals and failures, but for those by a limit; everything else at level debug.
 
 use std::time::Duration;
 
+use grimoire_proto::Reason;
 use http::HeaderValue;
 use pingora::http::RequestHeader;
 
@@ -35,7 +36,9 @@ pub(crate) fn write(
         telemetry::name_span(span, name);
     }
     // Who is over a limit may ask often, and a metric counts it.
-    let seen = status >= 500 || error.is_some() || exchange.reason.is_some() && status != 429;
+    let refused = exchange.reason.as_deref();
+    let refused = refused.is_some_and(|reason| reason != Reason::RateLimited.name());
+    let seen = status >= 500 || error.is_some() || refused;
     if !seen && !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
@@ -55,7 +58,7 @@ pub(crate) fn write(
         let error = error.map(tracing::field::display);
         tracing::info!(method, path, route, status, reason, duration_ms, %client, account, request_id, error, "answered");
     } else {
-        tracing::debug!(method, path, route, status, duration_ms, %client, account, request_id, "answered");
+        tracing::debug!(method, path, route, status, reason, duration_ms, %client, account, request_id, "answered");
     }
 }
 

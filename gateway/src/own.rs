@@ -59,7 +59,15 @@ pub(crate) async fn serve(
                 TcpListenerStream::new(listener),
                 stop.clone().cancelled_owned(),
             );
-        let (served, ()) = tokio::join!(served, report(reporter, services, readiness, stop));
+        // Who reports has nothing to report to when the server has ended.
+        let ended = stop.child_token();
+        let served = async {
+            let served = served.await;
+            ended.cancel();
+            served
+        };
+        let reported = report(reporter, services, readiness, ended.clone());
+        let (served, ()) = tokio::join!(served, reported);
         if let Err(error) = served {
             tracing::error!(%error, "reflection and health are not served any more");
         }

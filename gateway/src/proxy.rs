@@ -73,9 +73,10 @@ impl Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Step, Box<Problem>> {
+        let checked = guards::check(session, self.max_head);
         identity_headers::strip(session.req_header_mut());
-        let found = guards::check(session, self.max_head)
-            .and_then(|()| route::find(&self.plan, session.req_header(), exchange.grpc));
+        let found =
+            checked.and_then(|()| route::find(&self.plan, session.req_header(), exchange.grpc));
         exchange.target = found.as_ref().ok().cloned();
         let route = exchange.target.as_ref().and_then(Target::route).cloned();
         // Whatever is refused is charged first, or refusals would be free.
@@ -240,7 +241,7 @@ impl ProxyHttp for Gateway {
             .get_or_insert_with(|| upstream.map_or(0, |upstream| upstream.turn()));
         let address = upstream
             .and_then(|upstream| upstream.address(turn.wrapping_add(exchange.tries.into())));
-        let address = address.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))?;
+        let (address, turn) = address.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))?;
         let mut peer = HttpPeer::new(address, false, String::new());
         // As many connections as worker threads: calls on one take turns on its lock.
         peer.group_key = (turn % self.threads) as u64;

@@ -18,6 +18,8 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::metrics;
+
 /// What comes is no head.
 const UNBOUNDED: usize = usize::MAX;
 
@@ -27,13 +29,19 @@ pub(crate) struct HeadBound {
     stream: Stream,
     /// Bytes that may still come.
     left: AtomicUsize,
+    /// Parts in which they may come: each has Pingora read all before it again.
+    parts: AtomicUsize,
 }
+
+/// Of a head. One in a single packet has a few.
+const PARTS: usize = 256;
 
 impl HeadBound {
     pub(super) fn new(stream: Stream) -> Self {
         Self {
             stream,
             left: AtomicUsize::new(UNBOUNDED),
+            parts: AtomicUsize::new(PARTS),
         }
     }
 
@@ -52,6 +60,7 @@ impl HeadBound {
         let stream = session.as_http1().map(|session| session.stream());
         if let Some(bound) = stream.and_then(|stream| stream.as_any().downcast_ref::<Self>()) {
             bound.left.store(left, Ordering::Relaxed);
+            bound.parts.store(PARTS, Ordering::Relaxed);
         }
     }
 }
@@ -63,7 +72,9 @@ impl AsyncRead for HeadBound {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let left = self.left.load(Ordering::Relaxed);
-        if left == 0 {
+        let parts = self.parts.load(Ordering::Relaxed);
+        if left == 0 || left != UNBOUNDED && parts == 0 {
+            metrics::slow_clients().inc();
             let endless = "the head of the request does not end";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, endless)));
         }
@@ -73,6 +84,7 @@ impl AsyncRead for HeadBound {
             let read = buffer.filled().len() - before;
             self.left
                 .store(left.saturating_sub(read), Ordering::Relaxed);
+            self.parts.store(parts.saturating_sub(1), Ordering::Relaxed);
         }
         Poll::Ready(Ok(()))
     }
@@ -169,5 +181,29 @@ impl GetSocketDigest for HeadBound {
 
     fn set_socket_digest(&mut self, digest: SocketDigest) {
         self.stream.set_socket_digest(digest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_head_ends_within_its_bytes_and_within_its_parts() {
+        for (left, parts, taken) in [(1024, 3, 3), (2, 1024, 2)] {
+            let (mut client, stream) = tokio::io::duplex(64);
+            let mut bound = HeadBound::new(Box::new(stream));
+            (bound.left, bound.parts) = (AtomicUsize::new(left), AtomicUsize::new(parts));
+            for _ in 0..taken {
+                client.write_all(b"a").await.unwrap();
+                assert_eq!(bound.read(&mut [0; 16]).await.unwrap(), 1);
+            }
+            client.write_all(b"a").await.unwrap();
+            assert!(bound.read(&mut [0; 16]).await.is_err());
+            (bound.left, bound.parts) = (AtomicUsize::new(UNBOUNDED), AtomicUsize::new(0));
+            assert_eq!(bound.read(&mut [0; 16]).await.unwrap(), 1);
+        }
     }
 }

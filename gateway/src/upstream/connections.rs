@@ -35,10 +35,11 @@ impl Connections {
             .cloned()
     }
 
-    pub(crate) fn address(&self, turn: usize) -> Option<SocketAddr> {
-        self.addresses
-            .get(turn.checked_rem(self.addresses.len())?)
-            .copied()
+    /// The address of this turn, and how many turns that address had before.
+    pub(crate) fn address(&self, turn: usize) -> Option<(SocketAddr, usize)> {
+        let count = self.addresses.len();
+        let address = *self.addresses.get(turn.checked_rem(count)?)?;
+        Some((address, turn / count))
     }
 
     /// Connections to `addresses`, keeping those there are.
@@ -105,8 +106,10 @@ mod tests {
         assert!(none.channel(0).is_none() && none.address(7).is_none());
         let connections = none.changed(addresses(&[1, 2]), &origin, 2);
         assert_eq!(connections.channels.len(), 4);
-        assert_ne!(connections.address(0), connections.address(1));
-        assert_eq!(connections.address(0), connections.address(2));
+        let address = |turn| connections.address(turn).unwrap();
+        assert_ne!(address(0).0, address(1).0);
+        assert_eq!(address(0).0, address(2).0);
+        assert_eq!((address(1).1, address(2).1), (0, 1));
         let fewer = connections.changed(addresses(&[2]), &origin, 2);
         assert_eq!(
             (fewer.channels.len(), fewer.addresses()),

@@ -121,8 +121,8 @@ impl Upstream {
         self.connections.load().channel(turn)
     }
 
-    /// The address of this turn.
-    pub(crate) fn address(&self, turn: usize) -> Option<SocketAddr> {
+    /// The address of this turn, and how many turns that address had before.
+    pub(crate) fn address(&self, turn: usize) -> Option<(SocketAddr, usize)> {
         self.connections.load().address(turn)
     }
 

@@ -54,7 +54,7 @@ pub const GATEWAY_HUNG_CALLS: &str = "gateway_hung_calls_total";
 pub const GATEWAY_CONNECTIONS: &str = "gateway_connections";
 /// Counter: connections closed at once because there were too many, by `bound` (altogether, address).
 pub const GATEWAY_CONNECTIONS_REFUSED: &str = "gateway_connections_refused_total";
-/// Counter: requests and connections ended because their client did not go on.
+/// Counter: requests and connections ended because their client did not go on, or because the head of a request did not end.
 pub const GATEWAY_SLOW_CLIENTS: &str = "gateway_slow_clients_total";
 /// Gauge, 1: the routes in force, by `hash`.
 pub const GATEWAY_PLAN: &str = "gateway_plan_info";

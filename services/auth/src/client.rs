@@ -26,13 +26,13 @@ impl Client {
     }
 }
 
-/// IPv4 whole. Of IPv6 the first 64 bits: a device draws the others anew each day (RFC 8981), and its owner has all of them.
+/// IPv4 whole. Of IPv6 the first 48 bits, which is what one site may have (RFC 6177): whoever has them has 65,536 times a /64.
 fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            let [a, b, c, ..] = address.segments();
+            format!("{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
         }
     }
 }
@@ -42,12 +42,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_an_ipv4_address_or_the_first_half_of_an_ipv6_address() {
+    fn a_network_is_an_ipv4_address_or_what_a_site_has_of_ipv6() {
         for (address, expected) in [
             ("198.51.100.1", "198.51.100.1"),
             ("::ffff:198.51.100.1", "198.51.100.1"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("2001:db8:1:2:aaaa::1", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+            ("2001:db8:1:aaaa::1", "2001:db8:1::/48"),
         ] {
             assert_eq!(network(address.parse().unwrap()), expected, "{address}");
         }

@@ -1,12 +1,12 @@
 //! How guessing at one address is slowed down, with the time passed in.
 //!
-//! After ten failures in a row, wherever they came from, a network (an IPv4 address, an IPv6 /64) from which an attempt has failed is
+//! After ten failures in a row, wherever they came from, a network (an IPv4 address, an IPv6 /48) from which an attempt has failed is
 //! refused for 1, 2, 4, .. up to 60 seconds after its last failure. A refused attempt is answered like a wrong password, in the same
 //! time, and does not count, so guessing faster does not make the delay longer.
 //!
 //! The first attempt from a network is always looked at, so no stranger can lock the owner out of an account, but for one who shares
-//! the owner's network. The price: who guesses from many networks has one try in each. How often one client address may try
-//! is the gateway's limit.
+//! the owner's network. The price: who guesses from many networks has one try a minute in each. How often one client
+//! address may try is the gateway's limit.
 
 use time::{Duration, OffsetDateTime};
 

@@ -82,7 +82,8 @@ impl Environment {
 /// Whether the host of a URL is this machine.
 fn is_loopback(url: &str) -> bool {
     let uri = url.parse::<http::Uri>().unwrap_or_default();
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+    let host = host.trim_matches(['[', ']']).trim_end_matches('.');
     let address = host.parse::<std::net::IpAddr>();
     host == "localhost"
         || host.ends_with(".localhost")

@@ -177,9 +177,9 @@ impl MailConfig {
             "GRIMOIRE_MAIL_FROM",
             self.mail_from.email.domain().ends_with(".localhost"),
         )?;
-        match self.app_url {
+        match &self.app_url {
             // Mails lead there, and show no calls.
-            Some(_) => Ok(()),
+            Some(app) => environment.refuse_loopback("GRIMOIRE_APP_URL", app),
             None => environment.refuse_loopback("GRIMOIRE_API_URL", &self.api_url),
         }
     }

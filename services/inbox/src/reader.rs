@@ -182,16 +182,20 @@ impl Reader {
     /// Kafka's client, and each question may take its time.
     fn open_due(&self, client: &Client, runtime: &Handle, stop: &CancellationToken) {
         let now = Instant::now();
-        let due: Vec<(Place, u32)> = client
+        let mut due: Vec<(Instant, Place, u32)> = client
             .context()
             .places()
             .iter()
             .filter_map(|(place, phase)| match phase {
-                Phase::Waiting { due, failures } if *due <= now => Some((place.clone(), *failures)),
+                Phase::Waiting { due, failures } if *due <= now => {
+                    Some((*due, place.clone(), *failures))
+                }
                 _ => None,
             })
             .collect();
-        for (place, failures) in due {
+        // The longest due first, or those that take long to fail would keep the others waiting for ever.
+        due.sort_by_key(|(due, ..)| *due);
+        for (_, place, failures) in due {
             if stop.is_cancelled() {
                 return;
             }

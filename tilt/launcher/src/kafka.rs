@@ -1,8 +1,10 @@
 //! A private Apache Kafka: one node from Maven Central's jars, on loopback.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine as _;
@@ -114,7 +116,13 @@ fn jars(instance: &Instance, say: &dyn Fn(&str)) -> Result<PathBuf> {
     fs::create_dir_all(parent)?;
     // Of several instances one gets them; the others wait here.
     let lock = File::create(parent.join("lib.lock"))?;
-    lock.lock()?;
+    while let Err(error) = lock.try_lock() {
+        if let TryLockError::Error(error) = error {
+            return Err(error.into());
+        }
+        instance.helpers.ensure_wanted()?;
+        thread::sleep(Duration::from_millis(50));
+    }
     if complete() {
         return Ok(jars);
     }

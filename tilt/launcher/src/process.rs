@@ -196,24 +196,39 @@ struct Running {
     started: Vec<Identity>,
 }
 
+impl Running {
+    fn ensure_wanted(&self) -> Result<()> {
+        ensure!(!self.ended, "the instance stops");
+        Ok(())
+    }
+}
+
 impl Helpers {
     /// Starts one; fails when all of them were ended.
     pub(crate) fn spawn(&self, program: Program) -> Result<Child> {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ensure!(!running.ended, "the instance stops");
+        running.ensure_wanted()?;
         let child = program.spawn()?;
         let identity = i32::try_from(child.id()).ok().and_then(Identity::of);
         running.started.extend(identity);
         Ok(child)
     }
 
-    /// Ends those that run, and lets none begin.
+    /// Fails when all of them were ended.
+    pub(crate) fn ensure_wanted(&self) -> Result<()> {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.ensure_wanted()
+    }
+
+    /// Ends those that run, with their children, and lets none begin.
     pub(crate) fn end(&self) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         running.ended = true;
         for identity in running.started.drain(..) {
             // Who waits for it says how it ended.
-            let _ = identity.signal(Signal::SIGKILL);
+            if identity.alive() {
+                let _ = signal::killpg(Pid::from_raw(identity.pid), Signal::SIGKILL);
+            }
         }
     }
 }

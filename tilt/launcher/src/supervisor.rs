@@ -392,6 +392,7 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.shared.stop();
+        self.instance.helpers.end();
         self.processes.values().for_each(Supervised::kill);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
 
 use lettre::message::header::{ContentTransferEncoding, ContentType};
@@ -27,8 +27,8 @@ enum Way {
         transport: AsyncSmtpTransport<Tokio1Executor>,
         /// For one mail.
         patience: Duration,
-        /// How many refusals are still taken for the fault of their mails.
-        believed: AtomicU32,
+        /// When a mail was last taken.
+        taken_at: Mutex<Option<Instant>>,
     },
     Folder(PathBuf),
 }
@@ -40,6 +40,10 @@ pub(crate) enum DeliveryError {
     Unsendable(String),
     #[error("the mail server refused it for good, with {0}")]
     Refused(Code),
+    #[error(
+        "the mail server refused it with {0}, and has taken no other mail of late: it may refuse them all"
+    )]
+    Doubtful(Code),
     #[error("the mail server did not take it: {0}")]
     NotTaken(String),
     /// Perhaps it arrives, perhaps it does not.
@@ -74,7 +78,7 @@ impl Delivery {
             way: Way::Smtp {
                 transport,
                 patience,
-                believed: AtomicU32::new(0),
+                taken_at: Mutex::new(None),
             },
         })
     }
@@ -105,8 +109,11 @@ impl Delivery {
             Way::Smtp {
                 transport,
                 patience,
-                believed,
-            } => weigh(believed, over_smtp(transport, *patience, message).await),
+                taken_at,
+            } => {
+                let sent = over_smtp(transport, *patience, message).await;
+                weigh(taken_at, Instant::now(), sent)
+            }
             Way::Folder(folder) => {
                 let failed = |source| DeliveryError::Folder {
                     folder: folder.clone(),
@@ -168,29 +175,27 @@ const PROBE: Duration = Duration::from_secs(10);
 /// What the delivery of one mail may take in all.
 pub(crate) const LONGEST: Duration = SENDING.saturating_add(PROBE);
 
-/// A server that refuses every mail is set up wrongly, or we are: then the mails wait. One that takes some knows which addresses
-/// it has not.
-fn weigh(believed: &AtomicU32, sent: Result<(), DeliveryError>) -> Result<(), DeliveryError> {
+/// A server that refuses every mail is set up wrongly, or we are. One that has taken a mail of late knows which addresses it has not.
+fn weigh(
+    taken_at: &Mutex<Option<Instant>>,
+    now: Instant,
+    sent: Result<(), DeliveryError>,
+) -> Result<(), DeliveryError> {
+    let mut taken_at = taken_at.lock().unwrap_or_else(PoisonError::into_inner);
     match sent {
-        Ok(()) => {
-            believed.store(BELIEVED, Ordering::Relaxed);
-            Ok(())
+        Ok(()) => *taken_at = Some(now),
+        Err(DeliveryError::Refused(code))
+            if !taken_at.is_some_and(|taken_at| now - taken_at < BELIEVED) =>
+        {
+            return Err(DeliveryError::Doubtful(code));
         }
-        Err(DeliveryError::Refused(code)) => {
-            let one_less = |left: u32| left.checked_sub(1);
-            match believed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
-                Ok(_) => Err(DeliveryError::Refused(code)),
-                Err(_) => Err(DeliveryError::NotTaken(format!(
-                    "it answered {code}, and has taken no other mail of late"
-                ))),
-            }
-        }
-        Err(error) => Err(error),
+        Err(_) => {}
     }
+    sent
 }
 
-/// Refusals in a row after a mail that was taken. Later ones are not for the mail.
-const BELIEVED: u32 = 10;
+/// How long refusals are believed after a mail that was taken.
+const BELIEVED: Duration = Duration::from_secs(600);
 
 /// What a server says beside its code may name the address, which logs and the database are not to hold.
 async fn over_smtp(

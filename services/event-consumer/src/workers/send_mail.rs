@@ -79,8 +79,11 @@ impl SendMail {
             Ok(()) => Outcome::Done,
             // Trying again would not reach it, and giving the key up would keep later mails from an address that works by then.
             Err(error) if error.is_permanent() => Outcome::Skipped(error.to_string()),
-            // A few copies more, and not one each half minute for as long as the notice lives.
-            Err(error @ DeliveryError::Unclear(_)) => Outcome::Failed(error.to_string()),
+            // A few copies more, and not one each half minute for as long as the notice lives. And who has the server refuse
+            // mails holds up no others.
+            Err(error @ (DeliveryError::Unclear(_) | DeliveryError::Doubtful(_))) => {
+                Outcome::Failed(error.to_string())
+            }
             Err(error) => Outcome::Retry(error.to_string()),
         }
     }

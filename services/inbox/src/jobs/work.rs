@@ -173,15 +173,42 @@ impl Desk {
         let target = self.worker.target();
         let span = tracing::info_span!("inbox.jobs", target_name = target, jobs = jobs.len());
         crate::trace::join(&span, jobs.iter().map(|job| job.traceparent.as_deref()));
-        let patience = self.worker.patience();
-        let working = timeout(patience, self.work(jobs).instrument(span));
-        let worked = tokio::select! {
-            worked = working => worked,
+        let working = self.work(jobs).instrument(span);
+        tokio::select! {
+            outcomes = working => outcomes,
             never = self.keep(claim, keys) => match never {},
+        }
+    }
+
+    /// Has the worker do `jobs`. Where it panics they are halved, so that the job at fault fails alone in the end.
+    async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        let mut parts = vec![jobs];
+        while let Some(part) = parts.pop() {
+            match self.work_part(part).await {
+                Some(done) => outcomes.extend(done),
+                None if part.len() > 1 => {
+                    // The earlier half is on top, so outcomes keep their order.
+                    let (earlier, later) = part.split_at(part.len() / 2);
+                    parts.extend([later, earlier]);
+                }
+                None => outcomes.push(Outcome::Failed("the worker panicked".to_owned())),
+            }
+        }
+        outcomes
+    }
+
+    /// One outcome for each of `jobs`; none where the worker panicked.
+    async fn work_part(&self, jobs: &[Job]) -> Option<Vec<Outcome>> {
+        let target = self.worker.target();
+        let patience = self.worker.patience();
+        let working = AssertUnwindSafe(self.worker.work(jobs)).catch_unwind();
+        let mut outcomes = match timeout(patience, working).await {
+            Ok(worked) => worked.ok()?,
+            Err(_) => {
+                vec![Outcome::Retry(format!("took longer than {patience:?}")); jobs.len()]
+            }
         };
-        let mut outcomes = worked.unwrap_or_else(|_| {
-            vec![Outcome::Retry(format!("took longer than {patience:?}")); jobs.len()]
-        });
         if outcomes.len() != jobs.len() {
             tracing::error!(
                 target_name = target,
@@ -192,23 +219,7 @@ impl Desk {
                 Outcome::Retry("the worker gave no outcome".to_owned()),
             );
         }
-        outcomes
-    }
-
-    /// Has the worker do `jobs`. Where it panics it does them one by one, so that the job at fault fails alone.
-    async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
-        let work = |jobs| AssertUnwindSafe(self.worker.work(jobs)).catch_unwind();
-        if let Ok(outcomes) = work(jobs).await {
-            return outcomes;
-        }
-        let mut outcomes = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            match work(std::slice::from_ref(job)).await {
-                Ok(outcome) => outcomes.extend(outcome),
-                Err(_) => outcomes.push(Outcome::Failed("the worker panicked".to_owned())),
-            }
-        }
-        outcomes
+        Some(outcomes)
     }
 
     /// Renews a claim for as long as it is polled: while a process lives its jobs are its own, however long they take.

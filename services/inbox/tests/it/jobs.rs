@@ -237,6 +237,38 @@ async fn a_job_that_takes_longer_than_its_worker_has_patience_is_done_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_makes_its_worker_panic_dies_alone() {
+    let database = database().await;
+    add(
+        &database.pool,
+        &["a", "b", "c", "d"].map(|key| job(MAIL, key, 1)),
+    )
+    .await;
+    struct Panicking;
+    #[async_trait]
+    impl Worker for Panicking {
+        fn target(&self) -> &'static str {
+            MAIL
+        }
+        async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
+            assert!(jobs.iter().all(|job| job.key != "c"), "told to panic");
+            vec![Outcome::Done; jobs.len()]
+        }
+    }
+    let running = run(config(&database), Vec::new(), vec![Arc::new(Panicking)]);
+    let dead = "select count(*) from inbox.job_keys where due_at is null and key = 'c'";
+    eventually("it is dead", || async {
+        count(&database.pool, dead).await == 1
+    })
+    .await;
+    assert_eq!(
+        count(&database.pool, "select count(*) from inbox.jobs").await,
+        1
+    );
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_in_hand_is_not_taken_over_however_many_leases_it_takes() {
     let database = database().await;
     add(&database.pool, &[job(MAIL, "a", 1)]).await;

@@ -1,7 +1,7 @@
 //! Accounts for development. Passwords are made up and kept in .dev/keys/users.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Write, stdout};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -43,18 +43,24 @@ impl User {
         let instance = place::instance()?;
         let file = keys::account_password(&instance.layout, &self.email)?;
         if create(&instance, &self.email, self.display_name.as_deref())? {
-            println!("made {}; its password is in {}", self.email, file.display());
+            writeln!(
+                stdout(),
+                "made {}; its password is in {}",
+                self.email,
+                file.display()
+            )?;
         } else {
-            println!(
+            writeln!(
+                stdout(),
                 "{} exists already; its password is in {}",
                 self.email,
                 file.display()
-            );
+            )?;
         }
         if self.admin {
             grant(&instance, &self.email)?;
         }
-        println!("an access token: ./dev token {}", self.email);
+        writeln!(stdout(), "an access token: ./dev token {}", self.email)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -62,10 +68,11 @@ impl User {
 impl Admin {
     pub(crate) fn run(self) -> Result<ExitCode> {
         grant(&place::instance()?, &self.email)?;
-        println!(
+        writeln!(
+            stdout(),
             "tokens from before do not have the role: refresh them, or take a new one by ./dev token {}",
             self.email
-        );
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -80,10 +87,11 @@ impl Token {
                     self.email
                 )
             })?;
-        println!(
+        writeln!(
+            stdout(),
             "{}",
             block_on(Client::new(&instance)?.login(&self.email, &password))??
-        );
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -116,7 +124,7 @@ pub(crate) fn known_password(file: &Path) -> Result<Option<String>> {
 fn grant(instance: &Instance, email: &str) -> Result<()> {
     auth(instance, &["grant-role", email, "admin"], "")
         .with_context(|| format!("cannot make {email} an admin"))?;
-    println!("{email} is an admin");
+    writeln!(stdout(), "{email} is an admin")?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Commands about the running system. They read .dev/run and send signals; the launcher notices by itself.
 
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Write, stdout};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -55,10 +55,13 @@ impl Kill {
             records::ask(&instance.layout, &self.name, Asked::Kill)?;
         }
         identity.signal(self.signal)?;
-        println!(
+        writeln!(
+            stdout(),
             "sent {} to {} (process {})",
-            self.signal, self.name, identity.pid
-        );
+            self.signal,
+            self.name,
+            identity.pid
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -79,11 +82,12 @@ impl Restart {
         records::ask(&instance.layout, &self.name, Asked::Restart)?;
         identity.end(records::polite_signal(Some(kind)), Duration::from_secs(15))?;
         let record = wait_until_ready_again(&instance, &self.name, before.restarts)?;
-        println!(
+        writeln!(
+            stdout(),
             "{} is ready again (process {})",
             self.name,
             record.identity.map_or(0, |identity| identity.pid)
-        );
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -97,10 +101,11 @@ pub(crate) fn status() -> Result<ExitCode> {
             "nothing runs, but a launcher that died left {} behind: ./dev stop ends that",
             left.join(", ")
         );
-        println!("nothing runs; ./dev up starts the system");
+        writeln!(stdout(), "nothing runs; ./dev up starts the system")?;
         return Ok(ExitCode::FAILURE);
     };
-    println!(
+    writeln!(
+        stdout(),
         "./dev up runs as process {}, on {} binaries",
         running.launcher.pid,
         if running.release {
@@ -108,7 +113,7 @@ pub(crate) fn status() -> Result<ExitCode> {
         } else {
             "development"
         }
-    );
+    )?;
     let mut records = records::records(&instance.layout)?;
     let mut missing = Vec::new();
     for (name, record) in &mut records {
@@ -125,7 +130,7 @@ pub(crate) fn status() -> Result<ExitCode> {
             record.state = State::Starting;
         }
     }
-    print_table(&records);
+    print_table(&records)?;
     let died = records.values().filter(|record| record.restarts > 0);
     missing.extend(died.map(|record| {
         format!(
@@ -135,7 +140,7 @@ pub(crate) fn status() -> Result<ExitCode> {
         )
     }));
     if !missing.is_empty() {
-        println!("\n{}", missing.join("\n"));
+        writeln!(stdout(), "\n{}", missing.join("\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -147,14 +152,15 @@ pub(crate) fn stop() -> Result<ExitCode> {
         let _lock = InstanceLock::take(&instance.layout, false, instance.environment())?;
         let kind_of = |name: &str| instance.topology.kind_of(name);
         let ended = records::end_leftovers(&instance.layout, kind_of)?;
-        println!(
+        writeln!(
+            stdout(),
             "{}",
             if ended.is_empty() {
                 "nothing runs".to_owned()
             } else {
                 format!("ended {}", ended.join(", "))
             }
-        );
+        )?;
         return Ok(ExitCode::SUCCESS);
     };
     running.launcher.signal(Signal::SIGTERM)?;
@@ -163,7 +169,7 @@ pub(crate) fn stop() -> Result<ExitCode> {
         "the launcher, process {}, has not ended within 60 s: end it by kill -9 {0}, and then run ./dev stop again",
         running.launcher.pid
     );
-    println!("stopped");
+    writeln!(stdout(), "stopped")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -188,7 +194,7 @@ impl Reset {
             bail!("nothing was removed");
         }
         launcher::forget(&layout.root, &layout.dev)?;
-        println!("forgotten");
+        writeln!(stdout(), "forgotten")?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -240,7 +246,7 @@ fn confirmed(question: &str) -> Result<bool> {
         "{question} Nobody is there to ask: use --yes"
     );
     print!("{question} [y/N] ");
-    std::io::stdout().flush()?;
+    stdout().flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -1,6 +1,7 @@
 //! The mail that event-consumer wrote to .dev/mail, one RFC 5322 file each.
 
 use std::fs;
+use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
@@ -27,14 +28,15 @@ impl Mail {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(text) = self.newest(&folder)? {
-                println!(
+                writeln!(
+                    stdout(),
                     "{}",
                     if self.token {
                         token(&text).unwrap_or_default()
                     } else {
                         text.trim_end()
                     }
-                );
+                )?;
                 return Ok(ExitCode::SUCCESS);
             }
             if Instant::now() >= deadline {

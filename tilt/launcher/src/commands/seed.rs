@@ -1,5 +1,6 @@
 //! Accounts with plausible profiles: the same ones each time.
 
+use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -90,13 +91,14 @@ impl Seed {
                     .map_err(|_| anyhow!("a worker did not end as it should"))?
             })
         })?;
-        println!(
+        writeln!(
+            stdout(),
             "{} accounts, {} of them new: {} to {}",
             self.number,
             made.into_inner(),
             email(0),
             email(self.number - 1)
-        );
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }

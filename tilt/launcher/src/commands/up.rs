@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io::Write as _;
+use std::io::{self, Write as _, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ impl Up {
             report: Arc::new(move |notice: Notice| {
                 // A terminal that is gone must not keep the rest from an orderly end.
                 let _ = writeln!(
-                    std::io::stderr(),
+                    io::stderr(),
                     "{:>7.1} s  {notice}",
                     began.elapsed().as_secs_f32()
                 );
@@ -76,10 +76,12 @@ impl Up {
         })?;
         stop_on_signals(stack.stopper())?;
         stack.wait_until_ready()?;
-        print_table(&stack.records());
+        // As with the report.
+        let _ = print_table(&stack.records());
         if selected.iter().any(|name| name == "gateway") {
             let address = stack.address("gateway")?;
-            println!(
+            let _ = writeln!(
+                stdout(),
                 "\nTry it (./dev --help has the other commands; Ctrl-C stops):\n\n{}",
                 TRY_IT
                     .replace("127.0.0.1:5000", &address.to_string())
@@ -168,25 +170,34 @@ async fn stop_on_each(stopper: Stopper) -> std::io::Result<Infallible> {
 }
 
 /// Process, address, process id, memory.
-pub(crate) fn print_table(records: &BTreeMap<String, Record>) {
-    println!(
+pub(crate) fn print_table(records: &BTreeMap<String, Record>) -> io::Result<()> {
+    writeln!(
+        stdout(),
         "\n{:<16}{:<9}{:<23}{:>8}{:>10}{:>10}{:>10}",
-        "process", "state", "address", "pid", "up", "restarts", "memory"
-    );
+        "process",
+        "state",
+        "address",
+        "pid",
+        "up",
+        "restarts",
+        "memory"
+    )?;
     for (name, record) in records {
         let pid = record.identity.as_ref().map(|identity| identity.pid);
         let up = pid.map_or_else(String::new, |_| duration(records::now() - record.since));
         let memory = pid
             .and_then(process::memory)
             .map_or_else(String::new, |kib| format!("{:.1} MiB", kib as f64 / 1024.0));
-        println!(
+        writeln!(
+            stdout(),
             "{name:<16}{:<9}{:<23}{:>8}{up:>10}{:>10}{memory:>10}",
             record.state,
             record.address.as_deref().unwrap_or_default(),
             pid.map_or_else(String::new, |pid| pid.to_string()),
             record.restarts,
-        );
+        )?;
     }
+    Ok(())
 }
 
 fn duration(seconds: i64) -> String {

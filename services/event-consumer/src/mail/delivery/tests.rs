@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use lettre::transport::smtp::response::{Detail, Severity};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -91,22 +92,31 @@ async fn a_server_that_is_silent_to_everybody_has_taken_nothing() {
 
 #[tokio::test]
 async fn a_refusal_is_for_good_only_of_a_server_that_takes_mail() {
-    let mut answers = vec![
-        (When::AtOnce, "550 no such user"),
-        (When::AtOnce, "250 kept"),
-    ];
-    answers.extend([(When::AtOnce, "550 no such user"); BELIEVED as usize + 1]);
-    let server = Server::start(answers).await;
+    let answers = ["550 no such user", "250 kept", "550 no such user"];
+    let server = Server::start(answers.map(|answer| (When::AtOnce, answer))).await;
     let delivery = server.delivery();
     let first = send(&delivery).await.unwrap_err();
-    assert!(matches!(first, DeliveryError::NotTaken(_)), "{first:?}");
+    assert!(matches!(first, DeliveryError::Doubtful(_)), "{first:?}");
     send(&delivery).await.unwrap();
-    for _ in 0..BELIEVED {
-        let refused = send(&delivery).await.unwrap_err();
-        assert!(matches!(refused, DeliveryError::Refused(_)), "{refused:?}");
-    }
-    let doubted = send(&delivery).await.unwrap_err();
-    assert!(matches!(doubted, DeliveryError::NotTaken(_)), "{doubted:?}");
+    let refused = send(&delivery).await.unwrap_err();
+    assert!(refused.is_permanent(), "{refused:?}");
+}
+
+#[test]
+fn a_server_that_has_taken_no_mail_for_long_is_not_believed() {
+    let code = Code::new(
+        Severity::PermanentNegativeCompletion,
+        Category::MailSystem,
+        Detail::Zero,
+    );
+    let (taken_at, now) = (Mutex::new(None), Instant::now());
+    weigh(&taken_at, now, Ok(())).unwrap();
+    let refused = |after| {
+        let refusal = Err(DeliveryError::Refused(code));
+        weigh(&taken_at, now + after, refusal).unwrap_err()
+    };
+    assert!(refused(BELIEVED - Duration::from_secs(1)).is_permanent());
+    assert!(matches!(refused(BELIEVED), DeliveryError::Doubtful(_)));
 }
 
 async fn send(delivery: &Delivery) -> Result<(), DeliveryError> {
@@ -141,7 +151,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(answers: impl Into<VecDeque<(When, &'static str)>>) -> Self {
+    async fn start<const N: usize>(answers: [(When, &'static str); N]) -> Self {
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
         let (answers, go_on): (Answers, _) = (
             Arc::new(Mutex::new(answers.into())),

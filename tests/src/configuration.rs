@@ -183,12 +183,12 @@ const HEAD: &str = "| variable | default | meaning |\n| --- | --- | --- |\n";
 const INTRODUCTION: &str = "\
 # Configuration
 
-Every process is configured by environment variables, or by the options of the same meaning that `PROGRAM serve --help` lists. This page is
+Every process is configured by environment variables, or by the options of the same meaning that `PROGRAM serve --help` (`gateway --help`) lists. This page is
 made from the programs: `./dev prepare` renews it, and a test compares.
 
 - Any variable `NAME` can be given as `NAME_FILE`, the path of a file with the value; both at once is an error. An empty variable is an unset one.
 - A variable that begins with `GRIMOIRE_` and that the process does not read is an error, with the nearest name that it reads.
-- Everything that is wrong is said at once, without repeating secrets, and the exit code is 2.
+- What is missing, unknown or unreadable is said at once, without repeating secrets, and the exit code is 2. What only a start can find ends it with 1.
 - `GRIMOIRE_ENV=production` refuses values that are for development only.
 - `./dev` gives each process what its entry in [tilt/stack.yaml](../tilt/stack.yaml) names and nothing else. What stands there under `settings` is taken from
   your environment where you set it; what stands under `env` is fixed. A `GRIMOIRE_` variable that no entry takes ends `./dev up` with an error.

@@ -17,6 +17,21 @@ pub(crate) fn command(root: &Path) -> Command {
     command
 }
 
+/// Names of the crates of the workspace.
+pub(crate) fn packages(root: &Path) -> Result<Vec<String>> {
+    let mut cargo = command(root);
+    let output = cargo
+        .args(["metadata", "--no-deps", "--format-version=1"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    ensure!(output.status.success(), "cargo metadata failed");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let names = packages.filter_map(|package| package["name"].as_str().map(str::to_owned));
+    Ok(names.collect())
+}
+
 /// Builds binaries and copies them to `folder`: a build that runs meanwhile does not touch what runs.
 pub(crate) fn build(root: &Path, release: bool, names: &[String], folder: &Path) -> Result<()> {
     if names.is_empty() {

@@ -57,12 +57,12 @@ enum Command {
     Reset(control::Reset),
     /// Run every check that CI runs: format, clippy, cargo-deny where present, unit, integration and end-to-end tests
     ///
-    /// Starts a PostgreSQL and a Kafka of its own, so it runs beside `./dev up`. With a filter, only the tests whose names
-    /// contain it, and no other check.
+    /// Starts a PostgreSQL and a Kafka of its own, so it runs beside `./dev up`. With a name, only the tests of
+    /// that crate, or whose names contain it, and no other check.
     Test(check::Test),
-    /// Run the fast part of `test`: format, clippy, and whether prepared files fit the code
+    /// Run the fast part of `test`: format, clippy, and whether .sqlx fits the code
     Check,
-    /// Regenerate the checked descriptions of SQL statements (.sqlx)
+    /// Renew what is generated and checked in: .sqlx and docs/configuration.md
     Prepare,
     /// Open a shell in a database: auth, user or events
     Psql(database::Psql),

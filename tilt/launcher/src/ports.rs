@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -102,7 +104,7 @@ impl Assigned {
     /// Names the process that holds it and the variable that moves it.
     pub(crate) fn check_free(&self, name: &str) -> Result<()> {
         for (kind, port) in self.list() {
-            if TcpListener::bind(("127.0.0.1", port)).is_err() {
+            if !is_free(port) {
                 let owner = owner(port).unwrap_or_else(|| "a process of another user".to_owned());
                 let variable = variable(name, kind);
                 bail!(
@@ -112,6 +114,18 @@ impl Assigned {
         }
         Ok(())
     }
+}
+
+/// Whether nobody listens there. Looks again for a moment: a program that this process forks has a copy of every socket until its
+/// exec, also of one that only tried the port.
+fn is_free(port: u16) -> bool {
+    const TRIES: u32 = 20;
+    (0..TRIES).any(|before| {
+        if before > 0 {
+            thread::sleep(Duration::from_millis(10));
+        }
+        TcpListener::bind(("127.0.0.1", port)).is_ok()
+    })
 }
 
 /// Every variable that moves a port.

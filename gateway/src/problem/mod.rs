@@ -11,7 +11,7 @@ use grimoire_proto::Reason;
 use http::HeaderValue;
 
 pub(crate) use rest::describe;
-pub(crate) use upstream::{RETRY, code_name, http_status};
+pub(crate) use upstream::{RETRY, http_status};
 
 /// A failed request, as its client is told of it. It travels in a box: it is large, and requests succeed.
 #[derive(Clone, Debug)]

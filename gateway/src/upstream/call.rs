@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chassis::grpc::code_name;
 use http::{HeaderMap, HeaderValue};
 use telemetry::prometheus::{Histogram, HistogramVec, IntCounter};
 use tonic::client::Grpc;
@@ -16,7 +17,6 @@ use super::Upstream;
 use super::bytes_codec::BytesCodec;
 use crate::metrics;
 use crate::plan::Route;
-use crate::problem::code_name;
 
 /// Largest answer.
 const LARGEST: usize = 16 << 20;

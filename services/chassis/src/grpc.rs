@@ -30,7 +30,8 @@ use tower::Service;
 
 use crate::process::{DevelopmentValue, Environment, Process};
 
-pub(crate) use calls::{code_name, record};
+pub use calls::code_name;
+pub(crate) use calls::record;
 
 /// How long calls and background tasks may go on after the process was told to stop.
 const DRAIN: Duration = Duration::from_secs(10);

@@ -247,7 +247,7 @@ pub(crate) fn record(span: &Span, code: Code) {
 }
 
 /// The name of `code` in specifications, metrics and traces.
-pub(crate) fn code_name(code: Code) -> &'static str {
+pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -161,7 +161,9 @@ impl Applier {
             match fate {
                 Fate::Applied => {
                     applied += 1;
-                    if let Received::Event(event) = received {
+                    if let Received::Event(event) = received
+                        && self.subscriber.heeds(event)
+                    {
                         commit_to_effect.observe((now - event.time).as_seconds_f64().max(0.0));
                     }
                 }

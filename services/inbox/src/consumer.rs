@@ -41,6 +41,8 @@ pub struct ConsumerConfig {
     pub max_batch: usize,
     /// Bytes of keys and values in one transaction; a single record may be larger.
     pub max_batch_bytes: usize,
+    /// How long records that a subscriber does not heed wait, so that many of them share a transaction.
+    pub idle_wait: Duration,
     /// How long Kafka waits for a consumer that is silent before it gives its partitions to others.
     pub session_timeout: Duration,
     /// How often to look for topics and partitions that are new.
@@ -73,9 +75,10 @@ impl ConsumerConfig {
             retry_poll: Duration::from_millis(250),
             max_batch: 500,
             max_batch_bytes: 1 << 20,
+            idle_wait: Duration::from_millis(100),
             session_timeout: Duration::from_secs(10),
             metadata_refresh: Duration::from_secs(5),
-            job_lease: Duration::from_secs(30),
+            job_lease: Duration::from_secs(10),
             job_poll: Duration::from_millis(250),
             job_back_off: (Duration::from_millis(100), Duration::from_secs(30)),
             faults: Faults::default(),

@@ -11,7 +11,7 @@ use rdkafka::consumer::base_consumer::{BaseConsumer, PartitionQueue};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Applier, Batch, Failure};
@@ -39,6 +39,8 @@ pub(crate) struct PartitionReader {
     pub(crate) progress: Arc<Progress>,
     pub(crate) max_batch: usize,
     pub(crate) max_batch_bytes: usize,
+    /// How long records without an effect wait for others.
+    pub(crate) idle_wait: Duration,
 }
 
 /// How far a partition is, for the metrics.
@@ -62,21 +64,14 @@ impl PartitionReader {
     /// Reads until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) -> End {
         loop {
-            let batch = match self.take() {
-                Ok(Some(batch)) => batch,
-                Ok(None) => {
-                    tokio::select! {
-                        () = stop.cancelled() => return End::Stopped,
-                        () = self.filled.notified() => {}
-                        // A floor under the client's callback.
-                        () = sleep(Duration::from_secs(1)) => {}
+            match self.gather(&stop).await {
+                Ok(Some(batch)) => {
+                    if let Some(end) = self.settle(batch, &stop).await {
+                        return end;
                     }
-                    continue;
                 }
+                Ok(None) => return End::Stopped,
                 Err(error) => return End::Reopen(error.to_string()),
-            };
-            if let Some(end) = self.settle(batch, &stop).await {
-                return end;
             }
             if stop.is_cancelled() {
                 return End::Stopped;
@@ -84,37 +79,81 @@ impl PartitionReader {
         }
     }
 
-    /// What the client has for us, if anything. The client's queue is the only buffer: it stops fetching when that is full.
-    fn take(&self) -> KafkaResult<Option<Batch>> {
+    /// Waits for a batch that is worth a transaction: it is full, a record of it has an effect, or the first one has waited long
+    /// enough. None: `stop`.
+    async fn gather(&self, stop: &CancellationToken) -> KafkaResult<Option<Batch>> {
         let position = self.progress.position.load(Ordering::Relaxed);
-        let mut next = position;
-        let mut records = Vec::new();
-        let mut bytes = 0;
-        while records.len() < self.max_batch && bytes < self.max_batch_bytes {
-            match self.queue.poll(Duration::ZERO) {
-                None => break,
-                Some(Err(KafkaError::PartitionEOF(_))) => {}
-                Some(Err(error)) => return Err(error),
-                // Offsets may jump, but never back.
-                Some(Ok(message)) if message.offset() < next => {}
-                Some(Ok(message)) => {
-                    if records.is_empty() {
-                        let since = message.timestamp().to_millis().unwrap_or(0);
-                        self.progress.in_hand_since.store(since, Ordering::Relaxed);
-                    }
-                    next = message.offset() + 1;
-                    bytes += message.key_len() + message.payload_len();
-                    records.push(Received::new(self.record(&message)));
-                }
-            }
-        }
-        Ok((!records.is_empty()).then(|| Batch {
+        let mut batch = Batch {
             topic: Arc::clone(&self.topic),
             partition: self.partition,
             position,
-            next,
-            records,
-        }))
+            next: position,
+            records: Vec::new(),
+        };
+        let mut due = None;
+        let mut worth_it = false;
+        loop {
+            let known = batch.records.len();
+            let full = self.take(&mut batch)?;
+            worth_it |= batch
+                .records
+                .iter()
+                .skip(known)
+                .any(|record| self.has_effect(record));
+            if full || worth_it {
+                return Ok(Some(batch));
+            }
+            // A floor under the client's callback.
+            let mut until = Instant::now() + Duration::from_secs(1);
+            if !batch.records.is_empty() {
+                until = *due.get_or_insert_with(|| Instant::now() + self.idle_wait);
+                if until <= Instant::now() {
+                    return Ok(Some(batch));
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(None),
+                () = self.filled.notified() => {}
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// What cannot be read parks its key.
+    fn has_effect(&self, received: &Received) -> bool {
+        match received {
+            Received::Event(event) => self.applier.subscriber.heeds(event),
+            Received::Undecodable(_) => true,
+        }
+    }
+
+    /// Adds what the client has for us; whether more would be too much. The client's queue is the only buffer: it stops fetching
+    /// when that is full.
+    fn take(&self, batch: &mut Batch) -> KafkaResult<bool> {
+        let sizes = batch.records.iter().map(|received| {
+            let record = received.record();
+            record.key.len() + record.payload.len()
+        });
+        let mut bytes: usize = sizes.sum();
+        while batch.records.len() < self.max_batch && bytes < self.max_batch_bytes {
+            match self.queue.poll(Duration::ZERO) {
+                None => return Ok(false),
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(error)) => return Err(error),
+                // Offsets may jump, but never back.
+                Some(Ok(message)) if message.offset() < batch.next => {}
+                Some(Ok(message)) => {
+                    if batch.records.is_empty() {
+                        let since = message.timestamp().to_millis().unwrap_or(0);
+                        self.progress.in_hand_since.store(since, Ordering::Relaxed);
+                    }
+                    batch.next = message.offset() + 1;
+                    bytes += message.key_len() + message.payload_len();
+                    batch.records.push(Received::new(self.record(&message)));
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn record(&self, message: &BorrowedMessage<'_>) -> Record {

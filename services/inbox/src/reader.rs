@@ -270,6 +270,7 @@ impl Reader {
             progress: Arc::clone(&progress),
             max_batch: self.config.max_batch.max(1),
             max_batch_bytes: self.config.max_batch_bytes.max(1),
+            idle_wait: self.config.idle_wait,
         };
         let stop = stop.child_token();
         tracing::info!(

@@ -17,6 +17,12 @@ pub trait Subscriber: Send + Sync + 'static {
     /// Topics that it hears.
     fn topics(&self) -> Vec<String>;
 
+    /// Whether `event` can have an effect. One that cannot is applied as well, only later: together with others, or after
+    /// [`idle_wait`](crate::ConsumerConfig::idle_wait).
+    fn heeds(&self, _event: &Event) -> bool {
+        true
+    }
+
     /// Applies `events`: each exactly once, those of one key in the order of their versions. All of them are in one
     /// transaction, which also moves the offset, so write to `effects.connection` alone and leave everything outside of
     /// that database to a job. Never commit or roll back.

@@ -12,7 +12,7 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// A row of the outbox, as [`read`] and [`stream`] give it.
+/// A row of the outbox, as [`next`] and [`stream`] give it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub seq: i64,
@@ -27,46 +27,64 @@ pub struct Entry {
     pub created_at: OffsetDateTime,
 }
 
-/// The present moment: the transactions that have ended, as the text of a `pg_snapshot`.
-pub async fn now(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
-    sqlx::query_scalar!(r#"select pg_current_snapshot()::text as "snapshot!""#)
-        .fetch_one(connection)
-        .await
+/// What became visible since a moment, and the moment that it goes up to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// The transactions that have ended, as the text of a `pg_snapshot`.
+    pub hi: String,
+    /// In order.
+    pub entries: Vec<Entry>,
 }
 
-/// The window (lo, hi] in order if it has at most `limit` rows; otherwise some `limit` rows of it.
+/// The window (lo, now] in order if it has at most `limit` rows; otherwise some `limit` rows of it.
 ///
-/// Two parts, because a transaction that lo did not see either lies beyond its xmax or was running: a range and a few points of the
-/// index, where the one condition `xid >= pg_snapshot_xmin(lo)` walks over everything since the oldest idle transaction.
-pub async fn read(
+/// One statement sees one moment, so what it sees at all is visible in its `hi`. Two parts, because a transaction that lo did not
+/// see either lies beyond its xmax or was running: a range and a few points of the index, where the one condition
+/// `xid >= pg_snapshot_xmin(lo)` walks over everything since the oldest idle transaction.
+pub async fn next(
     connection: &mut PgConnection,
     lo: &str,
-    hi: &str,
     limit: i64,
-) -> Result<Vec<Entry>, sqlx::Error> {
-    sqlx::query_as!(
-        Entry,
-        r#"with bounds as materialized (select $1::text::pg_snapshot as lo, $2::text::pg_snapshot as hi)
-           select seq as "seq!", event_id as "event_id!", topic as "topic!", key as "key!", version as "version!",
-                  event_type as "event_type!", headers as "headers?: Json<BTreeMap<String, String>>",
-                  traceparent as "traceparent?", payload as "payload!", created_at as "created_at!"
-           from (
-               select * from outbox.entries
-               where xid >= (select pg_snapshot_xmax(lo) from bounds)
-                 and pg_visible_in_snapshot(xid, (select hi from bounds))
+) -> Result<Window, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"with bounds as materialized (select $1::text::pg_snapshot as lo)
+           select moment.hi as "hi!", seq as "seq?", event_id as "event_id?", topic as "topic?", key as "key?",
+                  version as "version?", event_type as "event_type?",
+                  headers as "headers?: Json<BTreeMap<String, String>>", traceparent as "traceparent?",
+                  payload as "payload?", created_at as "created_at?"
+           from (select pg_current_snapshot()::text as hi) as moment
+           left join (
+               select * from outbox.entries where xid >= (select pg_snapshot_xmax(lo) from bounds)
                union all
-               select * from outbox.entries
-               where xid = any (array(select pg_snapshot_xip(lo) from bounds))
-                 and pg_visible_in_snapshot(xid, (select hi from bounds))
-               limit $3
-           ) as part
+               select * from outbox.entries where xid = any (array(select pg_snapshot_xip(lo) from bounds))
+               limit $2
+           ) as part on true
            order by seq"#,
         lo,
-        hi,
         limit,
     )
     .fetch_all(connection)
-    .await
+    .await?;
+    let hi = rows.first().ok_or(sqlx::Error::RowNotFound)?.hi.clone();
+    // The one row of an empty window has no more than its moment.
+    let entries = rows.into_iter().filter_map(|row| {
+        Some(Entry {
+            seq: row.seq?,
+            event_id: row.event_id?,
+            topic: row.topic?,
+            key: row.key?,
+            version: row.version?,
+            event_type: row.event_type?,
+            headers: row.headers,
+            traceparent: row.traceparent,
+            payload: row.payload?,
+            created_at: row.created_at?,
+        })
+    });
+    Ok(Window {
+        hi,
+        entries: entries.collect(),
+    })
 }
 
 /// A number below which nothing of the window (lo, hi] lies: where [`stream`] may begin. Without it each large window would pass

@@ -85,8 +85,12 @@ async fn attempt(
         return Ok(Attempt::Refused);
     };
 
-    address_state::set_failures(&mut *transaction, address, 0, None).await?;
-    failed_logins::forget(&mut *transaction, address, network).await?;
+    if state.failures > 0 {
+        address_state::set_failures(&mut *transaction, address, 0, None).await?;
+    }
+    if failed_here_at.is_some() {
+        failed_logins::forget(&mut *transaction, address, network).await?;
+    }
     let account = accounts::next_event_version_to_sign_in(&mut *transaction, id, stored).await?;
     let Some(account) = account else {
         transaction.rollback().await?;

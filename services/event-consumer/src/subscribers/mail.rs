@@ -20,6 +20,11 @@ impl Subscriber for Mail {
         vec![topics::ACCOUNT.to_owned(), topics::NOTICE.to_owned()]
     }
 
+    /// What cannot be read is for `apply` to refuse.
+    fn heeds(&self, event: &Event) -> bool {
+        leads_to_mail(event).unwrap_or(true)
+    }
+
     async fn apply(&self, effects: &mut Effects<'_>, events: &[&Event]) -> Result<(), Refusal> {
         for event in events {
             if leads_to_mail(event)? {

@@ -121,7 +121,7 @@ pub async fn dead(pool: &PgPool, after: (&str, &str), limit: i64) -> sqlx::Resul
 pub async fn retry(connection: &mut PgConnection, target: &str, key: &str) -> sqlx::Result<bool> {
     let dead = store::jobs::lock_dead(&mut *connection, target, key).await?;
     if dead {
-        store::jobs::release(connection, target, &[key]).await?;
+        store::jobs::release(connection, target, &[key], &[]).await?;
     }
     Ok(dead)
 }
@@ -141,8 +141,7 @@ pub async fn discard(
     }
     let jobs = store::jobs::first(&mut *connection, target, &[key]).await?;
     let ids: Vec<i64> = jobs.iter().map(|job| job.id).collect();
-    store::jobs::remove(&mut *connection, &ids).await?;
-    store::jobs::release(connection, target, &[key]).await?;
+    store::jobs::release(connection, target, &[key], &ids).await?;
     Ok(jobs.first().map(|job| job.event_id))
 }
 

@@ -70,8 +70,12 @@ impl Desk {
                 }
             };
             let pause = match worked {
-                Ok(Worked::Nothing) => {
+                Ok(done @ (Worked::Nothing | Worked::All)) => {
                     failures = 0;
+                    if matches!(done, Worked::All) {
+                        told = false;
+                        poll = self.config.poll;
+                    }
                     tokio::select! {
                         () = stop.cancelled() => return,
                         Ok(()) = self.wake.changed() => {}
@@ -146,7 +150,8 @@ impl Desk {
         } else {
             self.outcomes(claim, &keys, &jobs).await
         };
-        self.finish(claim, &claimed, &jobs, &outcomes).await?;
+        let going_on = self.finish(claim, &claimed, &jobs, &outcomes).await?;
+        let full = claimed.len() >= self.worker.max_batch();
 
         for outcome in &outcomes {
             metrics::get()
@@ -162,10 +167,11 @@ impl Desk {
             {
                 Ok(Worked::AllPutOff {
                     reason: reason.clone(),
-                    full: claimed.len() >= self.worker.max_batch(),
+                    full,
                 })
             }
-            _ => Ok(Worked::Some),
+            _ if full || going_on => Ok(Worked::Some),
+            _ => Ok(Worked::All),
         }
     }
 
@@ -235,13 +241,14 @@ impl Desk {
         }
     }
 
+    /// Writes down what became of `jobs`. Whether a key has more of them.
     async fn finish(
         &self,
         claim: Uuid,
         claimed: &[Claimed],
         jobs: &[Job],
         outcomes: &[Outcome],
-    ) -> sqlx::Result<()> {
+    ) -> sqlx::Result<bool> {
         let target = self.worker.target();
         let mut transaction = self.pool.begin().await?;
         let keys: Vec<&str> = claimed.iter().map(|claimed| claimed.key.as_str()).collect();
@@ -277,16 +284,15 @@ impl Desk {
                 None => free.push(key),
             }
         }
-        if !gone.is_empty() {
-            store::jobs::remove(&mut *transaction, &gone).await?;
-        }
+        let mut going_on = 0;
         if !free.is_empty() {
-            store::jobs::release(&mut transaction, target, &free).await?;
+            going_on = store::jobs::release(&mut *transaction, target, &free, &gone).await?;
         }
         if !put_off.is_empty() {
             store::jobs::put_off(&mut *transaction, target, &put_off).await?;
         }
-        transaction.commit().await
+        transaction.commit().await?;
+        Ok(going_on > 0)
     }
 
     fn retry<'a>(&self, claimed: &'a Claimed, reason: &'a str) -> PutOff<'a> {
@@ -315,7 +321,10 @@ impl Desk {
 
 enum Worked {
     Nothing,
+    /// There may be more.
     Some,
+    /// Nothing else was due.
+    All,
     /// The whole batch has to wait.
     AllPutOff {
         reason: String,

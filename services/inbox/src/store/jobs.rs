@@ -30,16 +30,12 @@ pub(crate) async fn enqueue(connection: &mut PgConnection, jobs: &[NewJob]) -> s
     let traceparents: Vec<Option<&str>> =
         jobs.iter().map(|job| job.traceparent.as_deref()).collect();
     sqlx::query!(
-        r#"insert into inbox.job_keys (target, key)
-           select distinct target, key from unnest($1::text[], $2::text[]) as wanted (target, key) order by target, key
-           on conflict (target, key) do update set key = excluded.key"#,
-        &targets[..] as _,
-        &keys[..] as _,
-    )
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query!(
-        r#"insert into inbox.jobs (target, key, event_id, payload, traceparent)
+        r#"with locked as (
+               insert into inbox.job_keys (target, key)
+               select distinct target, key from unnest($1::text[], $2::text[]) as wanted (target, key) order by target, key
+               on conflict (target, key) do update set key = excluded.key
+           )
+           insert into inbox.jobs (target, key, event_id, payload, traceparent)
            select target, key, event_id, payload, traceparent
            from unnest($1::text[], $2::text[], $3::uuid[], $4::bytea[], $5::text[]) with ordinality
                as wanted (target, key, event_id, payload, traceparent, place)
@@ -143,37 +139,32 @@ pub(crate) async fn held(
     .await
 }
 
-/// Forgets jobs.
-pub(crate) async fn remove(executor: impl PgExecutor<'_>, ids: &[i64]) -> sqlx::Result<()> {
-    sqlx::query!(r#"delete from inbox.jobs where id = any($1)"#, ids)
-        .execute(executor)
-        .await?;
-    Ok(())
-}
-
-/// Lets keys, which the caller has locked, go on with their next job at once; forgets those that have none.
+/// Forgets the jobs `gone` and lets their keys, which the caller has locked, go on with their next job at once; forgets those
+/// that have none. Answers with how many go on.
 pub(crate) async fn release(
-    connection: &mut PgConnection,
+    executor: impl PgExecutor<'_>,
     target: &str,
     keys: &[&str],
-) -> sqlx::Result<()> {
+    gone: &[i64],
+) -> sqlx::Result<u64> {
+    // All parts of a statement see the table as it was before.
     sqlx::query!(
-        r#"delete from inbox.job_keys where target = $1 and key = any($2)
-           and not exists (select from inbox.jobs where jobs.target = $1 and jobs.key = job_keys.key)"#,
+        r#"with gone as (
+               delete from inbox.jobs where id = any($3)
+           ), ended as (
+               delete from inbox.job_keys where target = $1 and key = any($2)
+               and not exists (select from inbox.jobs where jobs.target = $1 and jobs.key = job_keys.key and jobs.id <> all($3))
+               returning key
+           )
+           update inbox.job_keys set claim = null, due_at = now(), attempts = 0, refusals = 0, reason = null
+           where target = $1 and key = any($2) and key not in (select key from ended)"#,
         target,
         keys as _,
+        gone,
     )
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query!(
-        r#"update inbox.job_keys set claim = null, due_at = now(), attempts = 0, refusals = 0, reason = null
-           where target = $1 and key = any($2)"#,
-        target,
-        keys as _,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+    .execute(executor)
+    .await
+    .map(|done| done.rows_affected())
 }
 
 /// Gives claimed keys back for a later try, or for none.

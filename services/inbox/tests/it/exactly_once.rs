@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use inbox::{ConsumerConfig, Faults, operator};
 use sqlx::PgPool;
@@ -176,4 +178,47 @@ async fn next_offset(pool: &PgPool) -> i64 {
         "select coalesce(max(next_offset), 0) from inbox.offsets",
     )
     .await
+}
+
+/// They share its transaction, in their order.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_not_heeded_wait_for_one_that_is() {
+    let (database, topic) = (database().await, topic(1).await);
+    let config = ConsumerConfig {
+        idle_wait: Duration::from_secs(3600),
+        ..config(&database)
+    };
+    let recorder = Arc::new(Recorder {
+        topic: topic.clone(),
+        unheeded: Some("idle"),
+        ..Recorder::default()
+    });
+    let running = start(config, &recorder);
+    publish(&topic, [change("idle", 1)]).await;
+    publish(&topic, [change("idle", 2)]).await;
+    publish(&topic, [change("a", 1)]).await;
+    eventually("all are there", || async {
+        count(&database.pool, "select count(*) from effects").await == 3
+    })
+    .await;
+    assert_eq!(recorder.calls.load(Ordering::SeqCst), 1);
+    assert_eq!(effects_of(&database.pool, "idle").await, [1, 2]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_not_heeded_are_settled_after_a_while_all_the_same() {
+    let (database, topic) = (database().await, topic(1).await);
+    let recorder = Arc::new(Recorder {
+        topic: topic.clone(),
+        unheeded: Some("idle"),
+        ..Recorder::default()
+    });
+    let running = start(config(&database), &recorder);
+    publish(&topic, [change("idle", 1)]).await;
+    eventually("it is there", || async {
+        count(&database.pool, "select coalesce(max(next_offset), 0) from inbox.offsets").await == 1
+    })
+    .await;
+    running.stop().await;
 }

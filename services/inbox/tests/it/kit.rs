@@ -70,6 +70,8 @@ pub(crate) struct Recorder {
     pub(crate) refuse: Mutex<HashSet<(String, i64)>>,
     /// Calls of `apply`.
     pub(crate) calls: AtomicUsize,
+    /// A key whose events it does not heed.
+    pub(crate) unheeded: Option<&'static str>,
     /// A key whose events take longer than any statement may.
     pub(crate) slow: Option<&'static str>,
     /// A key whose events make it panic.
@@ -112,6 +114,10 @@ impl Subscriber for Recorder {
 
     fn topics(&self) -> Vec<String> {
         vec![self.topic.clone()]
+    }
+
+    fn heeds(&self, event: &Event) -> bool {
+        self.unheeded != Some(event.key.as_str())
     }
 
     async fn apply(&self, effects: &mut Effects<'_>, events: &[&Event]) -> Result<(), Refusal> {

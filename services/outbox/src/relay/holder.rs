@@ -17,7 +17,7 @@ use super::lease::{Control, Cursor, Held};
 use super::publisher::{Offer, Publisher, STALLED_AFTER};
 use super::slots::Slots;
 use super::{Relay, Step};
-use crate::window::{self, Entry};
+use crate::window::{self, Entry, Window};
 
 pub(super) struct Holder<'a> {
     relay: &'a Relay,
@@ -95,18 +95,22 @@ impl<'a> Holder<'a> {
             if self.stop.is_cancelled() {
                 return Err(self.stopped().await);
             }
-            let hi = answered(window::now(&mut self.control.connection)).await?;
-            let published = hi != self.lo && self.publish(&hi).await?;
-            if published {
-                self.passed(hi);
-            } else {
+            let connection = &mut self.control.connection;
+            let Window { hi, entries } =
+                answered(window::next(connection, &self.lo, SMALL + 1)).await?;
+            let large = entries.len() as i64 > SMALL;
+            if entries.is_empty() {
                 // Nothing to write: the stored moment and this one have the same rows.
                 self.lo = hi;
                 self.goes_well();
+            } else {
+                self.publish(&hi, entries).await?;
+                self.passed(hi);
+                wait = LOOK_FIRST;
             }
             self.look_after().await?;
-            if published {
-                wait = LOOK_FIRST;
+            // Others may have committed as much meanwhile. What is less has woken this task, or waits for the next look.
+            if large {
                 continue;
             }
             let due = self
@@ -120,18 +124,9 @@ impl<'a> Holder<'a> {
         }
     }
 
-    /// Publishes the window from `lo` to `hi`; false if it has no rows.
-    async fn publish(&mut self, hi: &str) -> Result<bool, Failure> {
-        let entries = answered(window::read(
-            &mut self.control.connection,
-            &self.lo,
-            hi,
-            SMALL + 1,
-        ))
-        .await?;
-        let Some(first) = entries.first().map(|entry| entry.created_at) else {
-            return Ok(false);
-        };
+    /// Publishes the window from `lo` to `hi`: `entries`, if they are no more than [`SMALL`].
+    async fn publish(&mut self, hi: &str, entries: Vec<Entry>) -> Result<(), Failure> {
+        let first = entries.first().map(|entry| entry.created_at);
         self.at(Step::WindowTaken).await?;
         if entries.len() as i64 > SMALL {
             // A fraction of it, and not the first one.
@@ -147,10 +142,9 @@ impl<'a> Holder<'a> {
                 self.send(entry).await?;
             }
             self.settle(None).await?;
-            self.acknowledged(Some(first));
+            self.acknowledged(first);
         }
-        self.at(Step::Published).await?;
-        Ok(true)
+        self.at(Step::Published).await
     }
 
     /// Where the stream of a large window begins. It is only there to save time: when it takes too long itself, as after a

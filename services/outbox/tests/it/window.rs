@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
-use outbox::window::{self, Entry};
+use outbox::window::{self, Entry, Window};
 use outbox::{Topic, append};
 use sqlx::{Connection, PgConnection, Row};
 use testkit::Database;
@@ -83,6 +83,9 @@ async fn a_cursor_over_transaction_ids_turns_the_order_of_a_key_around() {
     );
     assert_eq!(run.wrong(&run.windows), None);
 }
+
+/// The moment before everything.
+const BEGINNING: &str = "1:1:";
 
 /// A key and its version.
 type Change = (usize, i64);
@@ -212,7 +215,7 @@ struct Cursors {
 
 impl Cursors {
     async fn at_the_end(reader: &mut PgConnection) -> Cursors {
-        let lo = window::now(reader).await.unwrap();
+        let lo = window::next(reader, BEGINNING, 0).await.unwrap().hi;
         let row = sqlx::query(
             "select coalesce(max(seq), 0) as seq, pg_snapshot_xmax(pg_current_snapshot())::text as xid from outbox.entries",
         )
@@ -227,8 +230,7 @@ impl Cursors {
     }
 
     async fn look(&mut self, reader: &mut PgConnection, run: &mut Run) {
-        let hi = window::now(reader).await.unwrap();
-        let read = window::read(reader, &self.lo, &hi, 1000).await.unwrap();
+        let Window { hi, entries: read } = window::next(reader, &self.lo, 1000).await.unwrap();
         let after = window::beginning(reader, &self.lo, &hi).await.unwrap();
         let streamed: Vec<Entry> = window::stream(reader, &self.lo, &hi, after)
             .try_collect()

@@ -202,6 +202,7 @@ pub(crate) fn prepare() {
         Reason::TokenRevoked,
         Reason::TokenOutdated,
         Reason::TrustStale,
+        Reason::RecentLoginRequired,
         Reason::RoleRequired,
         Reason::ScopeRequired,
         Reason::RateLimited,

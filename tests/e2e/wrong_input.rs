@@ -290,6 +290,27 @@ async fn another_persons_resources_do_not_exist() {
             .await
             .problem(404, "RESOURCE_NOT_FOUND");
     }
+    let calls = [
+        (
+            "/v1/accounts/ID:changePassword",
+            json!({"newPassword": "nine quiet otters swim"}),
+        ),
+        ("/v1/accounts/ID/sessions:revokeAll", json!({})),
+    ];
+    for (path, body) in calls {
+        stranger
+            .client
+            .post(&path.replace("ID", id), body)
+            .await
+            .problem(404, "RESOURCE_NOT_FOUND");
+    }
+    let session = &owner.client.get("/v1/accounts/me/sessions").await.ok()["sessions"][0]["id"];
+    let session = session.as_str().unwrap();
+    stranger
+        .client
+        .delete(&format!("/v1/accounts/{id}/sessions/{session}"))
+        .await
+        .problem(404, "RESOURCE_NOT_FOUND");
     for path in ["/v1/users/ID", "/v1/users/ID/preferences"] {
         stranger
             .client

@@ -79,6 +79,12 @@ impl Client {
             .expect("an answer")
     }
 
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None)
+            .await
+            .expect("an answer")
+    }
+
     /// Any request; an error where no whole answer came.
     pub async fn send(
         &self,

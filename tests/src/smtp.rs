@@ -98,6 +98,13 @@ impl Smtp {
         self.mailbox.first(|mail| mail.recipient == recipient).await
     }
 
+    /// As [`mail_to`](Self::mail_to), of those whose text has these words.
+    pub async fn mail_that_says(&self, recipient: &str, words: &str) -> Mail {
+        self.mailbox
+            .first(|mail| mail.recipient == recipient && mail.text.contains(words))
+            .await
+    }
+
     /// The tokens of the mails to `recipient`, in the order in which they come.
     pub fn tokens_of(&self, recipient: &str) -> Tokens {
         Tokens {

@@ -1,12 +1,14 @@
 //! Whether a caller may call: roles, scopes and the freshness of trust that the contract asks for.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use grimoire_proto::Reason;
 use http::HeaderValue;
 
 use crate::plan::{Requirement, Route};
 use crate::problem::{Problem, RETRY};
 use crate::trust::Trust;
-use crate::trust::token::Identity;
+use crate::trust::token::{Identity, LEEWAY};
 
 pub(crate) fn check(
     route: &Route,
@@ -18,9 +20,37 @@ pub(crate) fn check(
         return Err(Problem::new(Reason::TrustStale, detail).retry_after(RETRY));
     }
     match caller {
-        Some(caller) => grant(&route.access, &caller.roles, &caller.scopes),
+        Some(caller) => {
+            grant(&route.access, &caller.roles, &caller.scopes)?;
+            recent(route.access.recent_login, caller.auth_time, now())
+        }
         None => grant(&route.access, &[], &[]),
     }
+}
+
+/// RFC 9470: the client is told to have the user prove again who they are.
+fn recent(most: u64, auth_time: u64, now: u64) -> Result<(), Box<Problem>> {
+    if most == 0 || auth_time.saturating_add(most).saturating_add(LEEWAY) >= now {
+        return Ok(());
+    }
+    let problem = Problem::new(
+        Reason::RecentLoginRequired,
+        format!("who you are was proven more than {most} s ago: POST /v1/sessions:reauthenticate, then use the new token"),
+    )
+    .metadata("max_age", most.to_string())
+    .metadata("methods", "pwd");
+    let challenge = format!(
+        "Bearer realm=\"grimoire\", error=\"insufficient_user_authentication\", max_age=\"{most}\""
+    );
+    Err(match HeaderValue::try_from(challenge) {
+        Ok(challenge) => problem.header("www-authenticate", challenge),
+        Err(_) => problem,
+    })
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 fn grant(needs: &Requirement, roles: &[String], scopes: &[String]) -> Result<(), Box<Problem>> {
@@ -62,11 +92,21 @@ mod tests {
     }
 
     #[test]
+    fn a_proof_is_recent_until_its_age_is_up_and_clocks_may_differ_by_5_seconds() {
+        assert!(recent(600, 1000, 1605).is_ok());
+        let problem = recent(600, 1000, 1606).unwrap_err();
+        assert_eq!(problem.reason, "RECENT_LOGIN_REQUIRED");
+        assert!(recent(0, 0, u64::MAX).is_ok());
+        assert!(recent(600, u64::MAX, 1).is_ok());
+    }
+
+    #[test]
     fn one_of_the_roles_and_all_of_the_scopes_are_needed() {
         let needs = Requirement {
             signed_in: true,
             roles: words(&["admin", "auditor"]),
             scopes: words(&["read", "audit"]),
+            recent_login: 0,
         };
         assert_eq!(refused(&needs, &["auditor"], &["audit", "read"]), None);
         assert_eq!(

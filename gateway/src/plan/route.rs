@@ -40,6 +40,8 @@ pub(crate) struct Requirement {
     pub(crate) roles: Vec<String>,
     /// All of these.
     pub(crate) scopes: Vec<String>,
+    /// Seconds since the caller proved who it is, at most; 0: however many.
+    pub(crate) recent_login: u64,
 }
 
 /// One HTTP binding of a unary RPC.
@@ -83,6 +85,7 @@ impl Requirement {
             signed_in: access.level() == Level::SignedIn,
             roles: access.roles.clone(),
             scopes: access.scopes.clone(),
+            recent_login: access.recent_login.into(),
         }
     }
 }

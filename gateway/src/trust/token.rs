@@ -22,7 +22,7 @@ use crate::metrics;
 /// A longer token is refused unread.
 const LONGEST: usize = 4096;
 /// How far clocks may differ, in seconds.
-const LEEWAY: u64 = 5;
+pub(crate) const LEEWAY: u64 = 5;
 /// Members of a header that would have a verifier look elsewhere, or read the token differently.
 const REFUSED_MEMBERS: [&str; 8] = ["crit", "b64", "zip", "enc", "jku", "x5u", "x5c", "jwk"];
 
@@ -38,6 +38,8 @@ pub(crate) struct Identity {
     pub(crate) roles_header: HeaderValue,
     pub(crate) scopes_header: HeaderValue,
     pub(crate) auth_time_header: HeaderValue,
+    /// When the account last proved who it is, in seconds since 1970.
+    pub(crate) auth_time: u64,
     version: u64,
     expires: u64,
     kid: Arc<str>,
@@ -241,6 +243,7 @@ impl Identity {
             roles_header: HeaderValue::try_from(claims.roles.join(",")).ok()?,
             scopes_header: HeaderValue::try_from(scopes.join(",")).ok()?,
             auth_time_header: HeaderValue::from(claims.auth_time),
+            auth_time: claims.auth_time,
             roles: claims.roles,
             scopes,
             version: claims.ver,

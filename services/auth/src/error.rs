@@ -24,6 +24,8 @@ pub(crate) enum Error {
     Overtaken,
     #[error("neither an access token nor a refresh token was sent")]
     TokenMissing,
+    #[error("the session has ended")]
+    SessionEnded,
     #[error("the token of the mail is invalid")]
     MailTokenInvalid,
     #[error("the token of the mail has expired")]
@@ -36,6 +38,8 @@ pub(crate) enum Error {
     NotificationObsolete,
     #[error(transparent)]
     Password(#[from] PasswordError),
+    #[error("the new password is too weak: {0}")]
+    WeakNewPassword(String),
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
     #[error(transparent)]
@@ -71,6 +75,16 @@ impl Violation {
     }
 }
 
+impl Error {
+    /// What is wrong with a password in the field `new_password`.
+    pub(crate) fn new_password(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Weak(advice) => Self::WeakNewPassword(advice),
+            other => other.into(),
+        }
+    }
+}
+
 impl From<Violation> for Error {
     fn from(violation: Violation) -> Self {
         Self::InvalidField(violation)
@@ -102,6 +116,9 @@ impl From<Error> for Status {
                 Reason::TokenMissing,
                 "send an access token or a refresh token",
             ),
+            Error::SessionEnded => {
+                Failure::new(Reason::TokenRevoked, "the session has ended: sign in again")
+            }
             Error::MailTokenInvalid => Failure::new(
                 Reason::MailTokenInvalid,
                 "the token is invalid, or a newer mail has replaced it",
@@ -125,6 +142,11 @@ impl From<Error> for Status {
                 "the password is too weak",
             )
             .violation("password", Reason::WeakPassword.name(), advice),
+            Error::WeakNewPassword(advice) => Failure::new(
+                Reason::WeakPassword,
+                "the new password is too weak",
+            )
+            .violation("new_password", Reason::WeakPassword.name(), advice),
             Error::Password(PasswordError::Busy(_)) => {
                 Failure::new(Reason::Overloaded, "too many passwords are being checked")
                     .retry_after(Duration::from_secs(1))

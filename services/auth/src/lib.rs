@@ -9,9 +9,12 @@ mod error;
 mod hash_pool;
 mod housekeeping;
 mod keys;
+mod mail_cap;
 mod mail_token;
+mod new_password;
 mod password;
 mod password_hash;
+mod password_proof;
 mod refresh;
 mod refusal_floor;
 mod rpc;
@@ -123,6 +126,7 @@ pub async fn services_over(
         mail_tokens: mail_tokens.clone(),
         passwords: Arc::clone(&passwords),
         tokens: Arc::clone(&tokens),
+        trust: Arc::clone(&trust),
         relay: relay.clone(),
         capped_mails: metrics::counter(
             names::AUTH_MAILS_CAPPED,

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
+use crate::email::Email;
 use crate::keys::SecretKey;
 
 /// Derives the tokens of mails.
@@ -18,10 +19,19 @@ impl MailTokens {
 
     /// The token that completes a registration: of exactly this event, registration and address.
     pub(crate) fn registration(&self, event: Uuid, registration: Uuid, email: &str) -> String {
+        self.token(b"registration\0", event, registration, email)
+    }
+
+    /// The token that sets a new password: of exactly this event, request and address, whatever its spelling.
+    pub(crate) fn password_reset(&self, event: Uuid, reset: Uuid, email: &Email) -> String {
+        self.token(b"password reset\0", event, reset, &email.key())
+    }
+
+    fn token(&self, purpose: &[u8], event: Uuid, subject: Uuid, email: &str) -> String {
         let mut context = hmac::Context::with_key(&self.0);
-        context.update(b"registration\0");
+        context.update(purpose);
         context.update(event.as_bytes());
-        context.update(registration.as_bytes());
+        context.update(subject.as_bytes());
         context.update(email.as_bytes());
         URL_SAFE_NO_PAD.encode(context.sign())
     }

@@ -1,5 +1,6 @@
 //! The services of this process; each call is one function in a file of its name.
 
+mod change_password;
 mod complete_registration;
 mod get_account;
 mod get_notification;
@@ -7,8 +8,13 @@ mod list_sessions;
 mod login;
 mod logout;
 mod lookup_accounts;
+mod reauthenticate;
 mod refresh_tokens;
 mod register;
+mod request_password_reset;
+mod reset_password;
+mod revoke_all_sessions;
+mod revoke_session;
 
 use std::sync::Arc;
 
@@ -40,6 +46,7 @@ pub(crate) struct AccountApi {
     pub(crate) mail_tokens: MailTokens,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) tokens: Arc<TokenIssuer>,
+    pub(crate) trust: Arc<Trust>,
     pub(crate) relay: Wake,
     pub(crate) capped_mails: IntCounter,
 }
@@ -71,6 +78,32 @@ impl AccountService for AccountApi {
     ) -> Result<Response<GetAccountResponse>, Status> {
         let answer =
             get_account::get_account(&self.pool, Caller::of(&request), request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<ChangePasswordRequest>,
+    ) -> Result<Response<ChangePasswordResponse>, Status> {
+        let caller = Caller::of(&request).clone();
+        let answer = change_password::change_password(self, &caller, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn request_password_reset(
+        &self,
+        request: Request<RequestPasswordResetRequest>,
+    ) -> Result<Response<RequestPasswordResetResponse>, Status> {
+        let answer =
+            request_password_reset::request_password_reset(self, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn reset_password(
+        &self,
+        request: Request<ResetPasswordRequest>,
+    ) -> Result<Response<ResetPasswordResponse>, Status> {
+        let answer = reset_password::reset_password(self, request.into_inner()).await?;
         Ok(Response::new(answer))
     }
 }
@@ -120,6 +153,36 @@ impl SessionService for SessionApi {
         let answer =
             list_sessions::list_sessions(&self.pool, Caller::of(&request), request.get_ref())
                 .await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn revoke_session(
+        &self,
+        request: Request<RevokeSessionRequest>,
+    ) -> Result<Response<RevokeSessionResponse>, Status> {
+        let answer =
+            revoke_session::revoke_session(self, Caller::of(&request), request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn revoke_all_sessions(
+        &self,
+        request: Request<RevokeAllSessionsRequest>,
+    ) -> Result<Response<RevokeAllSessionsResponse>, Status> {
+        let caller = Caller::of(&request);
+        let answer =
+            revoke_all_sessions::revoke_all_sessions(self, caller, request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn reauthenticate(
+        &self,
+        request: Request<ReauthenticateRequest>,
+    ) -> Result<Response<ReauthenticateResponse>, Status> {
+        let caller = Caller::of(&request).clone();
+        let client = Client::of(&caller);
+        let answer =
+            reauthenticate::reauthenticate(self, &client, &caller, request.into_inner()).await?;
         Ok(Response::new(answer))
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod address_state;
 pub(crate) mod failed_logins;
 pub(crate) mod known_devices;
 pub(crate) mod notifications;
+pub(crate) mod password_resets;
 pub(crate) mod registrations;
 pub(crate) mod revocations;
 pub(crate) mod sessions;

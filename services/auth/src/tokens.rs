@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::keys::KeyRing;
 use crate::refresh;
 use crate::signing_keys::{Signer, SigningKeyError};
+use crate::store::sessions::Refreshable;
 
 /// No access token lives longer, whatever the configuration: revocations are kept for this long.
 pub(crate) const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(600 + JITTER_SECONDS);
@@ -47,6 +48,27 @@ pub(crate) struct Grant {
     /// The database's time in that transaction: a process that is paused before it signs makes a token that is as old as the pause.
     pub(crate) issued_at: OffsetDateTime,
     pub(crate) refresh: RefreshGrant,
+}
+
+impl Grant {
+    /// For a session that exists, as it was read: the refresh token is the current one.
+    pub(crate) fn again(session: Uuid, row: Refreshable) -> Self {
+        Self {
+            account: row.account,
+            session,
+            roles: row.roles,
+            security_version: row.security_version,
+            auth_time: row.auth_time,
+            amr: row.amr,
+            issued_at: row.now,
+            refresh: RefreshGrant {
+                kid: row.refresh_kid,
+                counter: row.counter,
+                secret: row.secret,
+                expires_at: row.refresh_expires_at,
+            },
+        }
+    }
 }
 
 /// What the refresh token is made of.

@@ -61,13 +61,16 @@ fn calls(source: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Whether the path is one of the template: a variable stands for any one segment.
+/// Whether the path is one of the template: a variable stands for any one segment, or for what comes before its verb.
 fn is_of(template: &str, path: &str) -> bool {
     let path = path.split('?').next().unwrap_or_default();
     let (template, path) = (template.split('/'), path.split('/'));
     template.clone().count() == path.clone().count()
         && template.zip(path).all(|(wanted, found)| {
-            wanted == found || wanted.starts_with('{') && wanted.ends_with('}')
+            let variable = wanted
+                .strip_prefix('{')
+                .and_then(|rest| rest.split_once('}'));
+            wanted == found || variable.is_some_and(|(_, verb)| found.ends_with(verb))
         })
 }
 
@@ -93,4 +96,6 @@ fn calls_are_found_however_they_are_laid_out() {
     assert!(is_of("/v1/users/{user}", "/v1/users/me?x=1"));
     assert!(!is_of("/v1/users/{user}", "/v1/users/me/preferences"));
     assert!(!is_of("/v1/sessions:login", "/v1/sessions:logout"));
+    assert!(is_of("/v1/a/{a}:change", "/v1/a/me:change"));
+    assert!(!is_of("/v1/a/{a}:change", "/v1/a/me:keep"));
 }

@@ -31,7 +31,12 @@ fn check(line: &str) -> Result<(), String> {
             "-H" => {
                 let header = words.next().unwrap_or_default();
                 let (name, _) = header.split_once(": ").ok_or("-H takes `name: value`")?;
-                let known = ["authorization", "grimoire-subject", "grimoire-roles"];
+                let known = [
+                    "authorization",
+                    "grimoire-subject",
+                    "grimoire-session",
+                    "grimoire-roles",
+                ];
                 if !known.contains(&name.to_lowercase().as_str()) {
                     return Err(format!("nobody reads the header {name}"));
                 }

@@ -10,10 +10,13 @@ use grimoire_proto::audit::v1::{ListAuditRecordsRequest, ListAuditRecordsRespons
 use grimoire_proto::auth::v1::account_service_server::{AccountService, AccountServiceServer};
 use grimoire_proto::auth::v1::session_service_server::{SessionService, SessionServiceServer};
 use grimoire_proto::auth::v1::{
-    Account, CompleteRegistrationRequest, CompleteRegistrationResponse, GetAccountRequest,
-    GetAccountResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse,
-    LogoutRequest, LogoutResponse, RefreshTokensRequest, RefreshTokensResponse, RegisterRequest,
-    RegisterResponse,
+    Account, ChangePasswordRequest, ChangePasswordResponse, CompleteRegistrationRequest,
+    CompleteRegistrationResponse, GetAccountRequest, GetAccountResponse, ListSessionsRequest,
+    ListSessionsResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse,
+    ReauthenticateRequest, ReauthenticateResponse, RefreshTokensRequest, RefreshTokensResponse,
+    RegisterRequest, RegisterResponse, RequestPasswordResetRequest, RequestPasswordResetResponse,
+    ResetPasswordRequest, ResetPasswordResponse, RevokeAllSessionsRequest,
+    RevokeAllSessionsResponse, RevokeSessionRequest, RevokeSessionResponse,
 };
 use grimoire_proto::user::v1::profile_service_server::{ProfileService, ProfileServiceServer};
 use grimoire_proto::user::v1::{
@@ -166,6 +169,27 @@ impl AccountService for Services {
             account: Some(account),
         }))
     }
+
+    async fn change_password(
+        &self,
+        _request: Request<ChangePasswordRequest>,
+    ) -> Result<Response<ChangePasswordResponse>, Status> {
+        Ok(Response::new(ChangePasswordResponse::default()))
+    }
+
+    async fn request_password_reset(
+        &self,
+        _request: Request<RequestPasswordResetRequest>,
+    ) -> Result<Response<RequestPasswordResetResponse>, Status> {
+        Ok(Response::new(RequestPasswordResetResponse::default()))
+    }
+
+    async fn reset_password(
+        &self,
+        _request: Request<ResetPasswordRequest>,
+    ) -> Result<Response<ResetPasswordResponse>, Status> {
+        Ok(Response::new(ResetPasswordResponse::default()))
+    }
 }
 
 #[tonic::async_trait]
@@ -203,6 +227,27 @@ impl SessionService for Services {
         _request: Request<ListSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
         Ok(Response::new(ListSessionsResponse::default()))
+    }
+
+    async fn revoke_session(
+        &self,
+        _request: Request<RevokeSessionRequest>,
+    ) -> Result<Response<RevokeSessionResponse>, Status> {
+        Ok(Response::new(RevokeSessionResponse::default()))
+    }
+
+    async fn revoke_all_sessions(
+        &self,
+        _request: Request<RevokeAllSessionsRequest>,
+    ) -> Result<Response<RevokeAllSessionsResponse>, Status> {
+        Ok(Response::new(RevokeAllSessionsResponse::default()))
+    }
+
+    async fn reauthenticate(
+        &self,
+        _request: Request<ReauthenticateRequest>,
+    ) -> Result<Response<ReauthenticateResponse>, Status> {
+        Ok(Response::new(ReauthenticateResponse::default()))
     }
 }
 

@@ -6,6 +6,7 @@ use grimoire_proto::auth::v1::{GetNotificationRequest, GetNotificationResponse, 
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::email::Email;
 use crate::error::{Error, Violation};
 use crate::mail_token::{self, MailTokens};
 use crate::store::notifications::{self, Kind, Notification};
@@ -33,6 +34,8 @@ pub(super) async fn get_notification(
         }
         Kind::NewDevice => to_the_owner(NotificationKind::NewDevice, notification),
         Kind::RefreshReuse => to_the_owner(NotificationKind::RefreshReuse, notification),
+        Kind::PasswordReset => password_reset(mail_tokens, event, notification),
+        Kind::PasswordChanged => to_the_owner(NotificationKind::PasswordChanged, notification),
     }
 }
 
@@ -58,6 +61,36 @@ fn registration(
         locale: notification.registration_locale.unwrap_or_default(),
         kind: NotificationKind::Registration.into(),
         display_name: notification.registration_name.unwrap_or_default(),
+        token,
+        token_expire_time: Some(timestamp(notification.expires_at)),
+        event_time: Some(timestamp(notification.created_at)),
+        ..Default::default()
+    })
+}
+
+/// Nobody is told of a request for an address without an account, nor of one that an account with another address has made.
+fn password_reset(
+    mail_tokens: &MailTokens,
+    event: Uuid,
+    notification: Notification,
+) -> Result<GetNotificationResponse, Error> {
+    let (Some(id), Some(address), Some(hash)) = (
+        notification.reset,
+        notification.account_email,
+        notification.token_hash,
+    ) else {
+        return Err(Error::NotificationObsolete);
+    };
+    let email = Email::parse(&address).map_err(|_| Error::NotificationObsolete)?;
+    let token = mail_tokens.password_reset(event, id, &email);
+    if notification.closed || verify_slices_are_equal(&mail_token::hash(&token), &hash).is_err() {
+        return Err(Error::NotificationObsolete);
+    }
+    Ok(GetNotificationResponse {
+        address,
+        locale: notification.account_locale.unwrap_or_default(),
+        kind: NotificationKind::PasswordReset.into(),
+        display_name: notification.account_name.unwrap_or_default(),
         token,
         token_expire_time: Some(timestamp(notification.expires_at)),
         event_time: Some(timestamp(notification.created_at)),

@@ -12,7 +12,7 @@ use crate::store::notifications::{Kind, Subject};
 use crate::store::revocations::Target;
 use crate::store::sessions::Refreshable;
 use crate::store::{accounts, notifications, revocations, sessions};
-use crate::tokens::{Grant, LONGEST_ACCESS_TOKEN, RefreshGrant};
+use crate::tokens::{Grant, LONGEST_ACCESS_TOKEN};
 use crate::topics;
 
 /// A mail about a stolen token is of no use later.
@@ -70,16 +70,8 @@ async fn attempt(api: &SessionApi, token: &str) -> Result<Outcome, Error> {
     };
     match seen.decide(presented.counter, session.now) {
         Decision::Repeat => {
-            let refresh = RefreshGrant {
-                kid: session.refresh_kid.clone(),
-                counter: session.counter,
-                secret: session.secret.clone(),
-                expires_at: session.refresh_expires_at,
-            };
-            Ok(Outcome::Granted(
-                Box::new(grant(presented.session, session.now, session, refresh)),
-                "repeated",
-            ))
+            let grant = Grant::again(presented.session, session);
+            Ok(Outcome::Granted(Box::new(grant), "repeated"))
         }
         Decision::Rotate { counter, prev } => {
             let kid = keys.current().0;
@@ -97,16 +89,15 @@ async fn attempt(api: &SessionApi, token: &str) -> Result<Outcome, Error> {
             let Some(rotated) = rotated else {
                 return Ok(Outcome::Overtaken);
             };
-            let refresh = RefreshGrant {
-                kid: kid.to_owned(),
+            let rotated = Refreshable {
+                refresh_kid: kid.to_owned(),
                 counter,
-                secret: session.secret.clone(),
-                expires_at: rotated.refresh_expires_at,
+                refresh_expires_at: rotated.refresh_expires_at,
+                now: rotated.now,
+                ..session
             };
-            Ok(Outcome::Granted(
-                Box::new(grant(presented.session, rotated.now, session, refresh)),
-                "rotated",
-            ))
+            let grant = Grant::again(presented.session, rotated);
+            Ok(Outcome::Granted(Box::new(grant), "rotated"))
         }
         Decision::Reuse => convict(api, presented.session, &seen, session.now).await,
     }
@@ -139,7 +130,7 @@ async fn convict(
     let subject = Subject {
         account: Some(account),
         session: Some(session),
-        registration: None,
+        ..Subject::default()
     };
     notifications::insert(
         &mut *transaction,
@@ -161,17 +152,4 @@ async fn convict(
     api.relay.committed();
     tracing::warn!(%session, "a refresh token was used after it had been replaced; its session has ended");
     Ok(Outcome::Refused("reuse"))
-}
-
-fn grant(session: Uuid, now: OffsetDateTime, row: Refreshable, refresh: RefreshGrant) -> Grant {
-    Grant {
-        account: row.account,
-        session,
-        roles: row.roles,
-        security_version: row.security_version,
-        auth_time: row.auth_time,
-        amr: row.amr,
-        issued_at: now,
-        refresh,
-    }
 }

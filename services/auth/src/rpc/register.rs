@@ -2,14 +2,14 @@
 
 use grimoire_proto::auth::v1::{RegisterRequest, RegisterResponse};
 use grimoire_proto::events::v1::{RegistrationRepeated, RegistrationRequested};
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 use uuid::Uuid;
 
 use super::AccountApi;
 use crate::email::Email;
 use crate::error::{Error, Violation};
+use crate::mail_cap::one_more_mail;
 use crate::mail_token;
-use crate::store::address_state::AddressState;
 use crate::store::notifications::{Kind, Subject};
 use crate::store::registrations::NewRegistration;
 use crate::store::{accounts, address_state, notifications, registrations};
@@ -17,8 +17,6 @@ use crate::topics;
 
 /// How long the token of a registration mail is good.
 const TOKEN_LIFETIME: Duration = Duration::hours(24);
-/// Mails that one address gets in an hour, however often somebody asks.
-const MAILS_AN_HOUR: i32 = 5;
 
 /// Both paths, for an address with an account and for one without, read and write the same rows and commit once, so that neither the
 /// answer nor its time tells them apart.
@@ -95,23 +93,13 @@ pub(super) async fn register(
     let subject = Subject {
         registration: Some(registration),
         account,
-        session: None,
+        ..Subject::default()
     };
     notifications::insert(&mut *transaction, event, kind, subject, expires_at).await?;
     transaction.commit().await?;
 
     api.relay.committed();
     Ok(RegisterResponse {})
-}
-
-/// The mails of this hour after one more, and since when they are counted; none when the hour is full.
-fn one_more_mail(state: &AddressState) -> Option<(i32, OffsetDateTime)> {
-    match state.mails_since {
-        Some(since) if state.now - since < Duration::hours(1) => {
-            (state.mails < MAILS_AN_HOUR).then_some((state.mails + 1, since))
-        }
-        _ => Some((1, state.now)),
-    }
 }
 
 fn display_name(text: &str) -> Result<String, Violation> {
@@ -150,25 +138,6 @@ fn locale(text: &str) -> Result<String, Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NOW: OffsetDateTime = time::macros::datetime!(2026-01-01 12:00 UTC);
-
-    fn mails(mails: i32, minutes_ago: i64) -> Option<(i32, OffsetDateTime)> {
-        one_more_mail(&AddressState {
-            mails,
-            mails_since: Some(NOW - Duration::minutes(minutes_ago)),
-            failures: 0,
-            last_failure_at: None,
-            now: NOW,
-        })
-    }
-
-    #[test]
-    fn an_address_gets_five_mails_an_hour() {
-        assert_eq!(mails(4, 59), Some((5, NOW - Duration::minutes(59))));
-        assert_eq!(mails(5, 59), None);
-        assert_eq!(mails(5, 60), Some((1, NOW)));
-    }
 
     #[test]
     fn a_locale_is_empty_or_shaped_like_a_language_tag() {

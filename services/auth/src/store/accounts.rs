@@ -158,6 +158,69 @@ pub(crate) async fn replace_password_hash(
     .map(drop)
 }
 
+/// Whom a password belongs to.
+pub(crate) struct Person {
+    pub(crate) email: String,
+    pub(crate) display_name: String,
+}
+
+impl Person {
+    /// Words that a password of theirs must not be made of.
+    pub(crate) fn words(&self, email: &Email) -> Vec<String> {
+        let mut words = email.words();
+        words.extend(self.display_name.split_whitespace().map(str::to_owned));
+        words
+    }
+}
+
+pub(crate) async fn person(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+) -> Result<Option<Person>, sqlx::Error> {
+    sqlx::query_as!(
+        Person,
+        "select email, display_name from accounts where id = $1",
+        id,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Sets another password and raises the security version, so that older tokens are outdated, and the version of events. None when
+/// the account is disabled.
+pub(crate) async fn set_password(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    hash: &str,
+) -> Result<Option<Account>, sqlx::Error> {
+    sqlx::query_as!(
+        Account,
+        "update accounts
+         set password_hash = $2, security_version = security_version + 1, event_version = event_version + 1
+         where id = $1 and disabled_at is null
+         returning id, email, roles, security_version, revision, created_at, event_version",
+        id,
+        hash,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Raises the security version, so that older tokens are outdated, and the version of events.
+pub(crate) async fn outdate_tokens(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+) -> Result<Account, sqlx::Error> {
+    sqlx::query_as!(
+        Account,
+        "update accounts set security_version = security_version + 1, event_version = event_version + 1 where id = $1
+         returning id, email, roles, security_version, revision, created_at, event_version",
+        id,
+    )
+    .fetch_one(executor)
+    .await
+}
+
 /// Gives a role. Raises the security version, so that tokens without the role are outdated, and the version of events. None when
 /// the account has the role.
 pub(crate) async fn grant_role(

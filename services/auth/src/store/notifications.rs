@@ -11,6 +11,8 @@ pub(crate) enum Kind {
     RegistrationRepeated,
     NewDevice,
     RefreshReuse,
+    PasswordReset,
+    PasswordChanged,
 }
 
 impl Kind {
@@ -20,6 +22,8 @@ impl Kind {
             Self::RegistrationRepeated => "registration_repeated",
             Self::NewDevice => "new_device",
             Self::RefreshReuse => "refresh_reuse",
+            Self::PasswordReset => "password_reset",
+            Self::PasswordChanged => "password_changed",
         }
     }
 
@@ -30,6 +34,8 @@ impl Kind {
             Self::RegistrationRepeated,
             Self::NewDevice,
             Self::RefreshReuse,
+            Self::PasswordReset,
+            Self::PasswordChanged,
         ]
         .into_iter()
         .find(|kind| kind.name() == name)
@@ -42,6 +48,7 @@ pub(crate) struct Subject {
     pub(crate) registration: Option<Uuid>,
     pub(crate) account: Option<Uuid>,
     pub(crate) session: Option<Uuid>,
+    pub(crate) reset: Option<Uuid>,
 }
 
 pub(crate) async fn insert(
@@ -52,13 +59,14 @@ pub(crate) async fn insert(
     expires_at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into notifications (event_id, kind, registration_id, account_id, session_id, expires_at)
-         values ($1, $2, $3, $4, $5, $6)",
+        "insert into notifications (event_id, kind, registration_id, account_id, session_id, reset_id, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7)",
         event,
         kind.name(),
         subject.registration,
         subject.account,
         subject.session,
+        subject.reset,
         expires_at,
     )
     .execute(executor)
@@ -76,8 +84,10 @@ pub(crate) struct Notification {
     pub(crate) registration_email: Option<String>,
     pub(crate) registration_name: Option<String>,
     pub(crate) registration_locale: Option<String>,
+    pub(crate) reset: Option<Uuid>,
+    /// Of the registration, or of the reset.
     pub(crate) token_hash: Option<Vec<u8>>,
-    /// Whether the registration was used or superseded.
+    /// Whether that was used or superseded.
     pub(crate) closed: bool,
     pub(crate) account_email: Option<String>,
     pub(crate) account_name: Option<String>,
@@ -94,12 +104,13 @@ pub(crate) async fn get(
         Notification,
         r#"select n.kind, n.created_at, n.expires_at, n.expires_at <= now() as "expired!",
                   r.id as "registration?", r.email as "registration_email?", r.display_name as "registration_name?",
-                  r.locale as "registration_locale?", r.token_hash as "token_hash?",
-                  (r.used_at is not null or r.superseded_at is not null) as "closed!",
+                  r.locale as "registration_locale?", p.id as "reset?", coalesce(r.token_hash, p.token_hash) as "token_hash?",
+                  coalesce(r.used_at, r.superseded_at, p.used_at, p.superseded_at) is not null as "closed!",
                   a.email as "account_email?", a.display_name as "account_name?", a.locale as "account_locale?",
                   s.user_agent as "user_agent?", s.address as "client_address?"
            from notifications n
            left join registrations r on r.id = n.registration_id
+           left join password_resets p on p.id = n.reset_id
            left join accounts a on a.id = n.account_id
            left join sessions s on s.id = n.session_id
            where n.event_id = $1"#,

@@ -136,6 +136,52 @@ pub(crate) async fn end(
     .await
 }
 
+/// Ends the live sessions of an account but for `kept`; answers with how many there were.
+pub(crate) async fn end_all(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+    kept: Option<Uuid>,
+) -> Result<u64, sqlx::Error> {
+    sqlx::query!(
+        "update sessions set ended_at = now()
+         where account_id = $1 and ended_at is null and refresh_expires_at > now() and ($2::uuid is null or id <> $2)",
+        account,
+        kept,
+    )
+    .execute(executor)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+/// Whose session it is, or was.
+pub(crate) async fn owner(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!("select account_id from sessions where id = $1", id)
+        .fetch_optional(executor)
+        .await
+}
+
+/// Notes that the owner of a live session has just proven who they are; false when there is no such session.
+pub(crate) async fn renew_proof(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    account: Uuid,
+    amr: &[String],
+) -> Result<bool, sqlx::Error> {
+    sqlx::query!(
+        "update sessions set auth_time = now(), amr = $3
+         where id = $1 and account_id = $2 and ended_at is null and refresh_expires_at > now()",
+        id,
+        account,
+        amr,
+    )
+    .execute(executor)
+    .await
+    .map(|done| done.rows_affected() == 1)
+}
+
 /// As [`end`], for a live session whose rotation state is still what the decision was made on.
 pub(crate) async fn end_if_unchanged(
     executor: impl PgExecutor<'_>,

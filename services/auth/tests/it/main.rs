@@ -3,6 +3,7 @@
 // Clippy knows test functions, not the functions that they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod change_password;
 mod commands;
 mod complete_registration;
 mod follow;
@@ -14,6 +15,10 @@ mod list_sessions;
 mod login;
 mod logout;
 mod lookup_accounts;
+mod reauthenticate;
 mod refresh_tokens;
 mod register;
+mod reset_password;
+mod revoke_all_sessions;
+mod revoke_session;
 mod signing_keys;

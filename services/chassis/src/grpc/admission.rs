@@ -3,10 +3,14 @@
 use grimoire_proto::Reason;
 use grimoire_proto::access::{Access, Level};
 use http::HeaderMap;
+use time::{Duration, OffsetDateTime};
 
 use super::peers::Peers;
 use crate::caller::Caller;
 use crate::status::Failure;
+
+/// How far clocks may differ.
+const LEEWAY: Duration = Duration::seconds(5);
 
 /// Lets a call in, or says why not: the peer, then the caller, its roles and its scopes, as the method's access option asks.
 pub(super) fn admit(
@@ -44,6 +48,16 @@ pub(super) fn admit(
             Failure::new(Reason::ScopeRequired, format!("needs the scope {scope}"))
                 .metadata("scope", scope.as_str()),
         );
+    }
+    let recent = Duration::seconds(access.recent_login.into());
+    let proven = caller.auth_time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    if !recent.is_zero() && OffsetDateTime::now_utc() - proven > recent + LEEWAY {
+        return Err(Failure::new(
+            Reason::RecentLoginRequired,
+            "prove again who you are: reauthenticate",
+        )
+        .metadata("max_age", recent.whole_seconds().to_string())
+        .metadata("methods", "pwd"));
     }
     Ok(caller)
 }

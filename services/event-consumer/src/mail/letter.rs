@@ -27,33 +27,22 @@ pub(crate) fn write(notification: &GetNotificationResponse, links: &Links) -> Op
         NotificationKind::Unspecified => return None,
         NotificationKind::Registration => registration(notification, links),
         NotificationKind::RegistrationRepeated => registration_repeated(notification),
-        NotificationKind::NewDevice => new_device(notification),
+        NotificationKind::NewDevice => new_device(notification, links),
         NotificationKind::RefreshReuse => refresh_reuse(notification),
+        NotificationKind::PasswordReset => password_reset(notification, links),
+        NotificationKind::PasswordChanged => password_changed(notification, links),
     };
     Some(letter)
 }
 
 /// Whoever registers an address also chooses the name, and may not be its owner: this mail must not carry their words.
 fn registration(notification: &GetNotificationResponse, links: &Links) -> Letter {
-    let token = &notification.token;
-    let how = match &links.app {
-        Some(app) => format!(
-            "To finish, open this link and choose a password:\n\n{}",
-            with_token(app, token)
-        ),
-        None => format!(
-            "To finish, send this token together with a password of your choice:\n\
-             \n\
-             token: {token}\n\
-             \n\
-             For example from a shell:\n\
-             \n\
-             curl -X POST {api}/v1/accounts:completeRegistration \\\n\
-             \x20 -H 'content-type: application/json' \\\n\
-             \x20 -d '{{\"token\":\"{token}\",\"password\":\"a password of your choice\"}}'",
-            api = links.api,
-        ),
-    };
+    let how = how_to_go_on(
+        notification,
+        links,
+        ("accounts:completeRegistration", "password"),
+        "",
+    );
     Letter {
         subject: "Finish your registration",
         body: format!(
@@ -67,14 +56,114 @@ fn registration(notification: &GetNotificationResponse, links: &Links) -> Letter
              \n\
              If it was not you, there is nothing to do: without this mail nobody can open an account\n\
              with your address.\n",
-            until = notification
-                .token_expire_time
-                .as_ref()
-                .and_then(moment)
-                .map(|time| format!(", until {time}"))
-                .unwrap_or_default(),
+            until = until(notification),
         ),
     }
+}
+
+fn password_reset(notification: &GetNotificationResponse, links: &Links) -> Letter {
+    let how = how_to_go_on(
+        notification,
+        links,
+        ("passwords:reset", "newPassword"),
+        "&purpose=passwordReset",
+    );
+    Letter {
+        subject: "Choose a new password",
+        body: format!(
+            "{hello}\n\
+             \n\
+             somebody, we hope you, would like to sign in with your address and has forgotten the password.\n\
+             \n\
+             {how}\n\
+             \n\
+             This works once{until}. It signs you out everywhere.\n\
+             \n\
+             If it was not you, there is nothing to do: your password is as it was.\n",
+            hello = hello(notification),
+            until = until(notification),
+        ),
+    }
+}
+
+fn password_changed(notification: &GetNotificationResponse, links: &Links) -> Letter {
+    let facts = match facts(notification).as_str() {
+        "" => String::new(),
+        facts => format!("{facts}\n"),
+    };
+    Letter {
+        subject: "Your password was changed",
+        body: format!(
+            "{hello}\n\
+             \n\
+             your account has another password now, and is signed out on every other device.\n\
+             \n\
+             {facts}\
+             If that was you, all is well.\n\
+             \n\
+             {if_not}",
+            hello = hello(notification),
+            if_not = if_not(notification, links),
+        ),
+    }
+}
+
+/// What an owner does who finds a stranger in the account.
+fn if_not(notification: &GetNotificationResponse, links: &Links) -> String {
+    let how = match &links.app {
+        Some(app) => format!("ask for a new one there:\n\n{app}\n"),
+        None => format!(
+            "ask for a new one, for example from a shell:\n\
+             \n\
+             curl -X POST {api}/v1/passwords:requestReset \\\n\
+             \x20 -H 'content-type: application/json' \\\n\
+             \x20 -d '{{\"email\":\"{address}\"}}'\n",
+            api = links.api,
+            address = one_line(&notification.address),
+        ),
+    };
+    format!(
+        "If it was not, somebody else knows your password or reads your mail: {how}\
+         \n\
+         That signs the other one out, too. If you use the old password elsewhere, change it there.\n"
+    )
+}
+
+/// The page that takes the token or, without one, the token and the call: its path, and the field of the password.
+fn how_to_go_on(
+    notification: &GetNotificationResponse,
+    links: &Links,
+    (call, field): (&str, &str),
+    purpose: &str,
+) -> String {
+    let token = &notification.token;
+    match &links.app {
+        Some(app) => format!(
+            "To go on, open this link and choose a password:\n\n{}{purpose}",
+            with_token(app, token)
+        ),
+        None => format!(
+            "To go on, send this token together with a password of your choice:\n\
+             \n\
+             token: {token}\n\
+             \n\
+             For example from a shell:\n\
+             \n\
+             curl -X POST {api}/v1/{call} \\\n\
+             \x20 -H 'content-type: application/json' \\\n\
+             \x20 -d '{{\"token\":\"{token}\",\"{field}\":\"a password of your choice\"}}'",
+            api = links.api,
+        ),
+    }
+}
+
+fn until(notification: &GetNotificationResponse) -> String {
+    notification
+        .token_expire_time
+        .as_ref()
+        .and_then(moment)
+        .map(|time| format!(", until {time}"))
+        .unwrap_or_default()
 }
 
 fn registration_repeated(notification: &GetNotificationResponse) -> Letter {
@@ -93,7 +182,7 @@ fn registration_repeated(notification: &GetNotificationResponse) -> Letter {
     }
 }
 
-fn new_device(notification: &GetNotificationResponse) -> Letter {
+fn new_device(notification: &GetNotificationResponse, links: &Links) -> Letter {
     Letter {
         subject: "A new device signed in to your account",
         body: format!(
@@ -104,11 +193,10 @@ fn new_device(notification: &GetNotificationResponse) -> Letter {
              {facts}\n\
              If that was you, all is well.\n\
              \n\
-             If it was not, somebody else knows your password: tell whoever runs this service, and if\n\
-             you use that password elsewhere, change it there. The list of your sessions shows where\n\
-             your account is signed in; signing out on a device ends its session.\n",
+             {if_not}",
             hello = hello(notification),
             facts = facts(notification),
+            if_not = if_not(notification, links),
         ),
     }
 }
@@ -248,6 +336,32 @@ mod tests {
         );
         let call = "curl -X POST http://localhost:5000/v1/accounts:completeRegistration \\\n  -H 'content-type: application/json' \\\n  \
                     -d '{\"token\":\"tok-en_1\",\"password\":\"a password of your choice\"}'\n";
+        assert!(letter.body.contains(call), "{}", letter.body);
+    }
+
+    #[test]
+    fn a_forgotten_password_leads_to_the_same_page_with_its_purpose_or_to_the_call() {
+        let reset = notification(NotificationKind::PasswordReset);
+        let letter = write(&reset, &links(Some("https://app.example.com/welcome"))).unwrap();
+        let link = "\nhttps://app.example.com/welcome?token=tok-en_1&purpose=passwordReset\n";
+        assert!(letter.body.contains(link), "{}", letter.body);
+        let letter = write(&reset, &links(None)).unwrap();
+        let call = "curl -X POST http://localhost:5000/v1/passwords:reset \\\n  -H 'content-type: application/json' \\\n  \
+                    -d '{\"token\":\"tok-en_1\",\"newPassword\":\"a password of your choice\"}'\n";
+        assert!(letter.body.contains(call), "{}", letter.body);
+    }
+
+    #[test]
+    fn a_changed_password_is_told_with_the_way_out_for_its_owner() {
+        let changed = notification(NotificationKind::PasswordChanged);
+        let letter = write(&changed, &links(None)).unwrap();
+        assert!(
+            letter.body.contains("  From: 192.0.2.7\n"),
+            "{}",
+            letter.body
+        );
+        let call = "curl -X POST http://localhost:5000/v1/passwords:requestReset \\\n  -H 'content-type: application/json' \\\n  \
+                    -d '{\"email\":\"zoe@example.com\"}'\n";
         assert!(letter.body.contains(call), "{}", letter.body);
     }
 

@@ -2,7 +2,8 @@
 
 use chassis::wire;
 use grimoire_proto::events::v1::{
-    AccountRegistered, LoggedIn, LoggedOut, PreferencesUpdated, ProfileUpdated,
+    AccountRegistered, LoggedIn, LoggedOut, PasswordChanged, PreferencesUpdated, ProfileUpdated,
+    SessionRevoked,
 };
 use grimoire_proto::user::v1::ActivityRecord;
 use inbox::jobs::NewJob;
@@ -52,6 +53,10 @@ fn activity(event: &Event) -> Result<Option<ActivityRecord>, Refusal> {
         (session_id, Vec::new())
     } else if let Some(LoggedOut { session_id, .. }) = event.decode()? {
         (session_id, Vec::new())
+    } else if let Some(PasswordChanged { session_id, .. }) = event.decode()? {
+        (session_id, Vec::new())
+    } else if let Some(SessionRevoked { by_session_id, .. }) = event.decode()? {
+        (by_session_id, Vec::new())
     } else if let Some(ProfileUpdated {
         session_id, fields, ..
     }) = event.decode()?

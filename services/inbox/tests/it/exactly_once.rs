@@ -217,7 +217,12 @@ async fn events_that_are_not_heeded_are_settled_after_a_while_all_the_same() {
     let running = start(config(&database), &recorder);
     publish(&topic, [change("idle", 1)]).await;
     eventually("it is there", || async {
-        count(&database.pool, "select coalesce(max(next_offset), 0) from inbox.offsets").await == 1
+        count(
+            &database.pool,
+            "select coalesce(max(next_offset), 0) from inbox.offsets",
+        )
+        .await
+            == 1
     })
     .await;
     running.stop().await;

@@ -7,6 +7,7 @@ mod faults;
 mod grpc;
 mod journey;
 mod life;
+mod mesh;
 mod start_up;
 mod tokens;
 mod topology;

@@ -8,6 +8,7 @@ mod grpc;
 mod journey;
 mod life;
 mod passwords;
+mod mesh;
 mod start_up;
 mod tokens;
 mod topology;

@@ -92,6 +92,41 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "needs a token that the reader has; README.md's blocks make the same calls",
     ),
     (
+        "mesh/README.md",
+        "kind create cluster",
+        "makes a cluster, which needs containers",
+    ),
+    (
+        "mesh/README.md",
+        "helm install cnpg",
+        "needs the cluster of the block before",
+    ),
+    (
+        "mesh/README.md",
+        "for name in gateway",
+        "needs the cluster and containers; tests/e2e/mesh builds the overlay",
+    ),
+    (
+        "mesh/README.md",
+        "kubectl -n grimoire port-forward",
+        "needs the cluster; README.md's blocks make the same calls",
+    ),
+    (
+        "mesh/README.md",
+        "kubectl diff",
+        "needs a cluster in production; tests/e2e/mesh builds the overlay",
+    ),
+    (
+        "mesh/README.md",
+        "kubectl -n grimoire annotate",
+        "needs a cluster and a store of secrets",
+    ),
+    (
+        "mesh/README.md",
+        "mkdir crds",
+        "runs these tests, with definitions from a cluster's makers",
+    ),
+    (
         "proto/README.md",
         "buf lint",
         "needs buf, which ./dev does not install",

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,9 @@ use launcher::topology::Topology;
 use launcher::{Notice, Stack, StackOptions};
 
 use super::{cargo, place};
+
+/// With the schemas of the releases of Kubernetes that tests/e2e/mesh names.
+const VALIDATOR: &str = "kubernetes-validate==1.37.0";
 
 #[derive(Debug, Args)]
 pub(crate) struct Test {
@@ -41,6 +44,10 @@ impl Test {
             .services()
             .map(|(name, _)| name.clone())
             .collect();
+        stages.run("tools", || {
+            get_validator(root);
+            Ok(())
+        })?;
         stages.run("build", || {
             cargo::build(root, false, &names, &bin)?;
             run(cargo::command(root).args(["test", "--workspace", "--no-run"]))
@@ -73,6 +80,39 @@ impl Test {
         );
         test.env("TEST_BIN_DIR", bin);
         run(&mut test)
+    }
+}
+
+/// Puts the validator of mesh/ into .dev/tools. Where that fails, the test that needs it says so.
+fn get_validator(root: &Path) {
+    let folder = root.join(".dev/tools/python");
+    let forbidden = std::env::var_os("DEV_INSTALL").is_some_and(|install| install == "no");
+    let there = installed("kubernetes-validate") || folder.join("bin/kubernetes-validate").exists();
+    if there || forbidden || !installed("python3") {
+        return;
+    }
+    eprintln!("getting {VALIDATOR} by pip, into .dev/tools");
+    let succeeds = |command: &mut Command| {
+        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+        quiet.status().is_ok_and(|status| status.success())
+    };
+    // A machine without a network is not kept waiting.
+    let install = ["-m", "pip", "install", "--retries=1", "--timeout=10"];
+    let mut python = Command::new("python3");
+    let by_pip = succeeds(
+        python
+            .args(install)
+            .arg("--target")
+            .arg(&folder)
+            .arg(VALIDATOR),
+    );
+    // Some systems give Python a pip only in an environment of its own.
+    if !by_pip && succeeds(Command::new("python3").args(["-m", "venv"]).arg(&folder)) {
+        succeeds(
+            Command::new(folder.join("bin/python3"))
+                .args(install)
+                .arg(VALIDATOR),
+        );
     }
 }
 

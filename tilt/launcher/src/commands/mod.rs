@@ -62,7 +62,7 @@ enum Command {
     Test(check::Test),
     /// Run the fast part of `test`: format, clippy, and whether .sqlx fits the code
     Check,
-    /// Renew what is generated and checked in: .sqlx and docs/configuration.md
+    /// Renew what is generated and checked in: .sqlx, docs/configuration.md and the routes of mesh/
     Prepare,
     /// Open a shell in a database: auth, user or events
     Psql(database::Psql),

@@ -83,7 +83,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     }) {
         return Ok(());
     }
-    let new = to.with_extension("new");
+    // Another build may be copying the same program.
+    let new = to.with_extension(format!("{}.new", std::process::id()));
     fs::copy(from, &new)?;
     File::options()
         .write(true)

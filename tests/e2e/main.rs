@@ -8,6 +8,7 @@ mod grpc;
 mod journey;
 mod life;
 mod start_up;
+mod tiltfile;
 mod tokens;
 mod topology;
 mod trace;

@@ -51,8 +51,13 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "starts the system that these tests start by the launcher's library, and these tests",
     ),
     (
+        "README.md",
+        "tilt up",
+        "needs Tilt, and starts the same system; tests/e2e/tiltfile.rs evaluates the Tiltfile",
+    ),
+    (
         "docs/operating.md",
-        "export EVENTS_DATABASE_URL",
+        "./dev exec",
         "reads the database of a running ./dev up",
     ),
     (
@@ -160,6 +165,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "services/user/README.md",
         "ID=",
         "acts as an account that the reader names; README.md's blocks make such calls",
+    ),
+    (
+        "tilt/README.md",
+        "tilt up",
+        "needs Tilt, and starts the same system; tests/e2e/tiltfile.rs evaluates the Tiltfile",
     ),
 ];
 

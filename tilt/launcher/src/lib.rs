@@ -1,6 +1,7 @@
 //! Runs the system of `tilt/stack.yaml` on one machine: a private PostgreSQL and Apache Kafka, and the services. `./dev` is its
 //! command line; tests start instances of their own by [`Stack`].
 
+pub mod alone;
 mod event;
 mod forget;
 pub mod instance;

@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use crate::instance::Instance;
 use crate::process::Program;
 use crate::topology::Kind;
-use crate::{kafka, postgres, records};
+use crate::{alone, kafka, postgres, records};
 
 /// Prepares a process that stays: an engine's data are made, a service's environment is put together.
 pub(crate) fn prepare(instance: &Instance, name: &str, say: &dyn Fn(&str)) -> Result<Program> {
@@ -50,5 +50,6 @@ pub fn run(instance: &Instance, name: &str) -> Result<()> {
     instance.assigned(name).check_free(name)?;
     let mut program = prepare(instance, name, &|what| eprintln!("{name}: {what}"))?;
     program.keep.push(hold);
+    alone::note(&instance.layout, name)?;
     Err(program.replace_this_process())
 }

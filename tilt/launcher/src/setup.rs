@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -26,9 +27,7 @@ pub(crate) fn run(instance: &Instance) -> Result<()> {
 
 /// Each owner gets a database that nobody else may open.
 async fn make_databases(instance: &Instance) -> Result<()> {
-    let mut superuser = PgConnection::connect(&instance.superuser_url()?)
-        .await
-        .context("cannot reach the private PostgreSQL as its superuser")?;
+    let mut superuser = superuser(instance).await?;
     for (_, database) in instance.topology.databases() {
         let name = &database.name;
         ensure!(
@@ -80,6 +79,34 @@ async fn make_databases(instance: &Instance) -> Result<()> {
     .await?;
     superuser.close().await?;
     Ok(())
+}
+
+/// Waits for a server that is starting: whoever runs one process after the other has not seen it ready.
+async fn superuser(instance: &Instance) -> Result<PgConnection> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let url = instance.superuser_url()?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match PgConnection::connect(&url).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if is_starting(&error) && Instant::now() < deadline => {
+                instance.helpers.ensure_wanted()?;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => {
+                return Err(error).context("cannot reach the private PostgreSQL as its superuser");
+            }
+        }
+    }
+}
+
+/// Nobody listens yet, or the server says that it starts (SQLSTATE cannot_connect_now).
+fn is_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error.code().as_deref() == Some("57P03"),
+        _ => false,
+    }
 }
 
 async fn exists(connection: &mut PgConnection, question: &'static str, name: &str) -> Result<bool> {

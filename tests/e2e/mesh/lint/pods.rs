@@ -74,8 +74,8 @@ pub(super) fn check(documents: Documents<'_>, complaints: &mut Vec<String>) {
 
 fn hardened(title: &str, part: &Value, fields: &[(&str, &str)], complaints: &mut Vec<String>) {
     for (field, right) in fields {
-        let value = part.pointer(field).unwrap_or(&Value::Null);
-        if value.to_string() != *right {
+        let value = part.pointer(field).unwrap_or(&Value::Null).to_string();
+        if value != *right {
             complaints.push(format!("{title}: {field} is {value} and not {right}"));
         }
     }

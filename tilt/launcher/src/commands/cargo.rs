@@ -32,6 +32,46 @@ pub(crate) fn packages(root: &Path) -> Result<Vec<String>> {
     Ok(names.collect())
 }
 
+/// The test programs of one crate. They are built with the whole workspace: with `-p` cargo would build the crates that it shares
+/// with others once more, with other features.
+pub(crate) fn test_programs(root: &Path, package: &str) -> Result<Vec<Command>> {
+    let mut cargo = command(root);
+    let output = cargo
+        .args(["test", "--workspace", "--no-run", "--message-format=json"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    ensure!(output.status.success(), "the build failed");
+    let mut programs = Vec::new();
+    for line in output.stdout.lines() {
+        let message: serde_json::Value = serde_json::from_str(&line?)?;
+        let manifest = message["manifest_path"].as_str().map(Path::new);
+        if let (Some(executable), Some(folder), Some(true)) = (
+            message["executable"].as_str(),
+            manifest.and_then(Path::parent),
+            message["profile"]["test"].as_bool(),
+        ) && is_of(&message["package_id"], package)
+        {
+            let mut program = Command::new(executable);
+            program.current_dir(folder);
+            programs.push(program);
+        }
+    }
+    Ok(programs)
+}
+
+/// An id ends with `/FOLDER#VERSION`, or with `#NAME@VERSION` where the folder has another name.
+fn is_of(id: &serde_json::Value, package: &str) -> bool {
+    let (place, version) = id
+        .as_str()
+        .and_then(|id| id.rsplit_once('#'))
+        .unwrap_or_default();
+    match version.split_once('@') {
+        Some((name, _)) => name == package,
+        None => place.rsplit('/').next() == Some(package),
+    }
+}
+
 /// Builds binaries and copies them to `folder`: a build that runs meanwhile does not touch what runs.
 pub(crate) fn build(root: &Path, release: bool, names: &[String], folder: &Path) -> Result<()> {
     if names.is_empty() {
@@ -83,7 +123,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     }) {
         return Ok(());
     }
-    let new = to.with_extension("new");
+    // Another build may be copying the same program.
+    let new = to.with_extension(format!("{}.new", std::process::id()));
     fs::copy(from, &new)?;
     File::options()
         .write(true)

@@ -15,6 +15,8 @@ use super::{cargo, place};
 
 /// With the schemas of the releases of Kubernetes that tests/e2e/mesh names.
 const VALIDATOR: &str = "kubernetes-validate==1.37.0";
+/// What evaluates the Tiltfile where there is no tilt: a workspace of its own, whose Cargo.toml says why.
+const TILTFILE: &str = "tests/tiltfile/Cargo.toml";
 
 #[derive(Debug, Args)]
 pub(crate) struct Test {
@@ -50,7 +52,13 @@ impl Test {
         })?;
         stages.run("build", || {
             cargo::build(root, false, &names, &bin)?;
-            run(cargo::command(root).args(["test", "--workspace", "--no-run"]))
+            run(cargo::command(root).args(["test", "--workspace", "--no-run"]))?;
+            if installed("tilt") {
+                return Ok(());
+            }
+            // Built by the test that needs it, it would take the processors from tests that measure time.
+            let evaluator = ["build", "--locked", "--manifest-path", TILTFILE];
+            run(cargo::command(root).args(evaluator))
         })?;
         let stack = stages.run("engines", || {
             forget_earlier(root, &folder)?;
@@ -64,22 +72,30 @@ impl Test {
     }
 
     fn tests(&self, root: &Path, bin: &Path, stack: &Stack) -> Result<()> {
-        let mut test = cargo::command(root);
-        test.args(["test", "--no-fail-fast"]);
-        match &self.filter {
-            Some(name) if cargo::packages(root)?.contains(name) => test.args(["-p", name]),
-            filter => test.arg("--workspace").args(filter),
+        let mut tests = match &self.filter {
+            Some(name) if cargo::packages(root)?.contains(name) => {
+                cargo::test_programs(root, name)?
+            }
+            filter => {
+                let mut all = cargo::command(root);
+                all.args(["test", "--no-fail-fast", "--workspace"])
+                    .args(filter);
+                vec![all]
+            }
         };
-        if self.full {
-            test.env("OUTBOX_SCHEDULES", "10000");
+        for test in &mut tests {
+            if self.full {
+                test.env("OUTBOX_SCHEDULES", "10000");
+            }
+            test.env("TEST_POSTGRES_URL", stack.instance().superuser_url()?);
+            test.env(
+                "TEST_KAFKA_BOOTSTRAP_SERVERS",
+                stack.instance().bootstrap()?,
+            );
+            test.env("TEST_BIN_DIR", bin);
+            run(test)?;
         }
-        test.env("TEST_POSTGRES_URL", stack.instance().superuser_url()?);
-        test.env(
-            "TEST_KAFKA_BOOTSTRAP_SERVERS",
-            stack.instance().bootstrap()?,
-        );
-        test.env("TEST_BIN_DIR", bin);
-        run(&mut test)
+        Ok(())
     }
 }
 
@@ -138,7 +154,9 @@ pub(crate) fn check() -> Result<ExitCode> {
 /// What needs no engine. That clippy compiles shows that .sqlx fits the statements, too.
 fn fast(root: &Path, stages: &mut Stages) -> Result<()> {
     stages.run("format", || {
-        run(cargo::command(root).args(["fmt", "--all", "--check"])).context("run cargo fmt")
+        run(cargo::command(root).args(["fmt", "--all", "--check"])).context("run cargo fmt")?;
+        let tiltfile = ["fmt", "--check", "--manifest-path", TILTFILE];
+        run(cargo::command(root).args(tiltfile)).context("run cargo fmt for it, too")
     })?;
     stages.run("clippy", || {
         let clippy = run(cargo::command(root).args([
@@ -168,15 +186,13 @@ fn installed(program: &str) -> bool {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let arguments: Vec<String> = command
-        .get_args()
-        .map(|argument| argument.to_string_lossy().into_owned())
-        .collect();
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line: Vec<String> = words.map(|word| word.display().to_string()).collect();
     let status = command
         .status()
         .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     if !status.success() {
-        bail!("cargo {} failed", arguments.join(" "));
+        bail!("{} failed", line.join(" "));
     }
     Ok(())
 }

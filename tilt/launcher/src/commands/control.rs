@@ -11,7 +11,7 @@ use launcher::instance::Instance;
 use launcher::process::Identity;
 use launcher::records::{self, Asked, InstanceLock, Record, Running, State};
 use launcher::topology::Kind;
-use launcher::{Signal, readiness};
+use launcher::{Signal, alone, readiness};
 
 use super::up::print_table;
 use super::{cargo, place};
@@ -41,7 +41,25 @@ pub(crate) struct Reset {
 impl Kill {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let instance = place::instance()?;
-        let (_, _, identity) = running_process(&instance, &self.name)?;
+        let identity = match alone::one(&instance.layout, &self.name)? {
+            // Nobody watches it who would have to know why it ends.
+            Some(identity) => identity,
+            None => self.watched(&instance)?,
+        };
+        identity.signal(self.signal)?;
+        writeln!(
+            stdout(),
+            "sent {} to {} (process {})",
+            self.signal,
+            self.name,
+            identity.pid
+        )?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The process of the running system, whose launcher is told when the signal ends it.
+    fn watched(&self, instance: &Instance) -> Result<Identity> {
+        let (_, _, identity) = running_process(instance, &self.name)?;
         let ends = !matches!(
             self.signal,
             Signal::SIGSTOP
@@ -54,15 +72,7 @@ impl Kill {
         if ends {
             records::ask(&instance.layout, &self.name, Asked::Kill)?;
         }
-        identity.signal(self.signal)?;
-        writeln!(
-            stdout(),
-            "sent {} to {} (process {})",
-            self.signal,
-            self.name,
-            identity.pid
-        )?;
-        Ok(ExitCode::SUCCESS)
+        Ok(identity)
     }
 }
 
@@ -101,8 +111,20 @@ pub(crate) fn status() -> Result<ExitCode> {
             "nothing runs, but a launcher that died left {} behind: ./dev stop ends that",
             left.join(", ")
         );
-        writeln!(stdout(), "nothing runs; ./dev up starts the system")?;
-        return Ok(ExitCode::FAILURE);
+        let alone: Vec<String> = alone::all(&instance)?
+            .into_iter()
+            .map(|(name, identity)| format!("{name} (process {})", identity.pid))
+            .collect();
+        if alone.is_empty() {
+            writeln!(stdout(), "nothing runs; ./dev up starts the system")?;
+            return Ok(ExitCode::FAILURE);
+        }
+        writeln!(
+            stdout(),
+            "no ./dev up runs; ./dev run became {}",
+            alone.join(", ")
+        )?;
+        return Ok(ExitCode::SUCCESS);
     };
     writeln!(
         stdout(),
@@ -147,11 +169,12 @@ pub(crate) fn status() -> Result<ExitCode> {
 
 pub(crate) fn stop() -> Result<ExitCode> {
     let instance = place::instance()?;
+    let mut ended = alone::end(&instance)?;
     let Some(running) = records::running(&instance.layout) else {
         // No launcher starts meanwhile, whose records would be taken for those of the leftovers.
         let _lock = InstanceLock::take(&instance.layout, false, instance.environment())?;
         let kind_of = |name: &str| instance.topology.kind_of(name);
-        let ended = records::end_leftovers(&instance.layout, kind_of)?;
+        ended.extend(records::end_leftovers(&instance.layout, kind_of)?);
         writeln!(
             stdout(),
             "{}",

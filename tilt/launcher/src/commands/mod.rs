@@ -2,10 +2,12 @@
 
 mod accounts;
 mod bench;
+mod build;
 mod cargo;
 mod check;
 mod control;
 mod database;
+mod exec;
 mod logs;
 mod mail;
 mod place;
@@ -27,6 +29,9 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "./dev", bin_name = "./dev", max_term_width = 120)]
 pub(crate) struct Arguments {
+    /// Take the launcher as it was built last, and what `run` starts, too; goes before the command
+    #[arg(long)]
+    no_build: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -39,11 +44,13 @@ enum Command {
     /// down; one that dies later is started again, with growing pauses, until it dies five times in a row within 10 seconds each.
     /// A second Ctrl-C ends everything at once.
     Up(up::Up),
+    /// Build services and put them where `run` and `up` take them from
+    Build(build::Build),
     /// Prepare and become one process of tilt/stack.yaml, an engine included
     ///
     /// `run setup` makes databases, roles, migrations and development secrets, and ends.
     Run(up::Run),
-    /// Send a signal to a process of the running system, to see what a fault does
+    /// Send a signal to a process of the running system, or to one that `run` became, to see what a fault does
     Kill(control::Kill),
     /// Build one service again and restart it in the running system, or restart an engine
     Restart(control::Restart),
@@ -51,7 +58,7 @@ enum Command {
     Status,
     /// Show what the processes wrote
     Logs(logs::Logs),
-    /// Stop the running system; ends what a launcher that died left behind, too
+    /// Stop the running system; ends what `run` became, and what a launcher that died left behind, too
     Stop,
     /// Forget all data, keys, mail and logs (asks first)
     Reset(control::Reset),
@@ -66,6 +73,8 @@ enum Command {
     Prepare,
     /// Open a shell in a database: auth, user or events
     Psql(database::Psql),
+    /// Run a command of a service's program, such as `exec event-consumer inbox list`, with the variables that the service has
+    Exec(exec::Exec),
     /// Make an account that is ready to sign in
     User(accounts::User),
     /// Make an account an admin
@@ -84,7 +93,8 @@ enum Command {
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::Up(command) => command.run(),
-        Command::Run(command) => command.run(),
+        Command::Build(command) => command.run(),
+        Command::Run(command) => command.run(arguments.no_build),
         Command::Kill(command) => command.run(),
         Command::Restart(command) => command.run(),
         Command::Status => control::status(),
@@ -95,6 +105,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Check => check::check(),
         Command::Prepare => prepare::run(),
         Command::Psql(command) => command.run(),
+        Command::Exec(command) => command.run(),
         Command::User(command) => command.run(),
         Command::Admin(command) => command.run(),
         Command::Token(command) => command.run(),
@@ -112,5 +123,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_option_before_a_command_is_for_the_launcher_and_one_behind_a_program_for_that() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).unwrap();
+        assert!(parse("./dev --no-build run auth").no_build);
+        let behind = parse("./dev exec event-consumer inbox retry --no-build");
+        assert!(!behind.no_build);
+        assert!(matches!(behind.command, Command::Exec(_)));
     }
 }

@@ -94,7 +94,8 @@ impl Up {
 }
 
 impl Run {
-    pub(crate) fn run(self) -> Result<ExitCode> {
+    /// `built`: the programs are taken as they are.
+    pub(crate) fn run(self, built: bool) -> Result<ExitCode> {
         let instance = place::instance()?;
         let kind = instance.topology.process(&self.name)?.kind;
         let names = match kind {
@@ -106,7 +107,7 @@ impl Run {
                 .collect(),
             Kind::Postgres | Kind::Kafka => Vec::new(),
         };
-        if !names.is_empty() {
+        if !built {
             cargo::build(
                 &instance.layout.root,
                 self.release,

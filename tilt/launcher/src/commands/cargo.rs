@@ -53,7 +53,10 @@ pub(crate) fn test_programs(root: &Path, package: &str) -> Result<Vec<Command>> 
         ) && is_of(&message["package_id"], package)
         {
             let mut program = Command::new(executable);
-            program.current_dir(folder);
+            // As cargo itself does.
+            program
+                .current_dir(folder)
+                .env("CARGO", command(root).get_program());
             programs.push(program);
         }
     }

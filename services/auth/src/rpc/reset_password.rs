@@ -51,7 +51,7 @@ pub(super) async fn reset_password(
         hash: &hash,
         session: None,
     };
-    // An account that was disabled meanwhile.
+    // An account that is locked or disabled: the token stays good.
     replace(&mut transaction, &new)
         .await?
         .ok_or(Error::MailTokenInvalid)?;

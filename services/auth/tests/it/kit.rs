@@ -6,6 +6,7 @@ use auth::{IdentityConfig, PasswordConfig};
 use chassis::grpc::GrpcConfig;
 use chassis::process::{Environment, Process, ProcessConfig};
 use grimoire_proto::auth::v1::account_service_client::AccountServiceClient;
+use grimoire_proto::auth::v1::admin_service_client::AdminServiceClient;
 use grimoire_proto::auth::v1::directory_service_client::DirectoryServiceClient;
 use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
 use grimoire_proto::auth::v1::session_service_client::SessionServiceClient;
@@ -28,6 +29,7 @@ pub(crate) const PASSWORD: &str = "seven lazy herons paint";
 pub(crate) struct Auth {
     pub(crate) accounts: AccountServiceClient<Channel>,
     pub(crate) sessions: SessionServiceClient<Channel>,
+    pub(crate) admin: AdminServiceClient<Channel>,
     pub(crate) directory: DirectoryServiceClient<Channel>,
     pub(crate) notifications: NotificationServiceClient<Channel>,
     pub(crate) trust: TrustServiceClient<Channel>,
@@ -149,6 +151,7 @@ impl Auth {
         Self {
             accounts: AccountServiceClient::new(channel.clone()),
             sessions: SessionServiceClient::new(channel.clone()),
+            admin: AdminServiceClient::new(channel.clone()),
             directory: DirectoryServiceClient::new(channel.clone()),
             notifications: NotificationServiceClient::new(channel.clone()),
             trust: TrustServiceClient::new(channel),
@@ -212,6 +215,13 @@ impl Auth {
         let token = self.mail_token(email).await;
         let made = self.complete(&token).await.unwrap();
         (made.account.unwrap(), made.tokens.unwrap())
+    }
+
+    /// A new account with the role `admin`, signed in.
+    pub(crate) async fn administrator(&self, email: &str) -> (Account, Tokens) {
+        let made = self.signed_in(email).await;
+        auth::grant_role(&self.pool, email, "admin").await.unwrap();
+        made
     }
 
     pub(crate) async fn login(&self, email: &str, password: &str) -> Result<LoginResponse, Status> {
@@ -310,7 +320,7 @@ impl Auth {
             "select (select count(*) from accounts) + (select count(*) from address_state)
                   + (select count(*) from registrations) + (select count(*) from sessions)
                   + (select count(*) from notifications) + (select count(*) from outbox.entries)
-                  + (select count(*) from failed_logins)",
+                  + (select count(*) from failed_logins) + (select count(*) from email_changes)",
         )
         .await
     }
@@ -324,6 +334,13 @@ pub(crate) fn set<T>(request: &mut Request<T>, name: &'static str, value: &str) 
 pub(crate) fn on_behalf_of<T>(message: T, account: &str) -> Request<T> {
     let mut request = Request::new(message);
     set(&mut request, "grimoire-subject", account);
+    request
+}
+
+/// A request by an administrator, as the gateway says so.
+pub(crate) fn as_admin<T>(message: T, account: &Account) -> Request<T> {
+    let mut request = on_behalf_of(message, &account.id);
+    set(&mut request, "grimoire-roles", "admin");
     request
 }
 

@@ -1,5 +1,7 @@
 //! End-to-end tests: the built programs, a private PostgreSQL and Apache Kafka, and clients that see only what anybody sees.
 
+mod addresses;
+mod admin;
 mod configuration;
 mod contracts;
 mod docs;

@@ -39,7 +39,8 @@ pub(crate) async fn lock(
     .await
 }
 
-/// All accounts, newest first (ids are UUIDv7), those before `before` where given.
+/// All accounts, newest first (ids are UUIDv7), those before `before` where given. The bound is never absent, so that a page far back is
+/// found by the index.
 pub(crate) async fn newest_first(
     executor: impl PgExecutor<'_>,
     before: Option<Uuid>,
@@ -48,7 +49,7 @@ pub(crate) async fn newest_first(
     sqlx::query_as!(
         Managed,
         r#"select id, email, roles, disabled_at is not null as "held!", locked, security_version, revision, created_at, event_version
-           from accounts where $1::uuid is null or id < $1
+           from accounts where id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
            order by id desc limit $2"#,
         before,
         limit,

@@ -1,10 +1,10 @@
 //! Renews what is made from the code and checked in: .sqlx, descriptions of the SQL statements, so that they are checked
-//! without a database, and docs/configuration.md.
+//! without a database, docs/configuration.md, and the dashboards and rules in observability/.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
@@ -68,6 +68,13 @@ pub(crate) fn run() -> Result<ExitCode> {
         .context("cannot start cargo")?;
     ensure!(written.success(), "docs/configuration.md is as it was");
     println!("docs/configuration.md");
+
+    let programs = folder.join("bin");
+    cargo::build(&root, false, &["dashboards".to_owned()], &programs)?;
+    let written = Command::new(programs.join("dashboards"))
+        .status()
+        .context("cannot start dashboards")?;
+    ensure!(written.success(), "observability/ is as it was");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod contracts;
+mod dashboards;
 mod docs;
 mod faults;
 mod grpc;

@@ -40,6 +40,7 @@ use grimoire_proto::auth::v1::trust_service_server::TrustServiceServer;
 use outbox::{Relay, Wake};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+use telemetry::prometheus::IntCounterVec;
 use telemetry::{metrics, names};
 use tokio_util::sync::CancellationToken;
 
@@ -140,15 +141,15 @@ pub async fn services_over(
         tokens,
         trust: Arc::clone(&trust),
         relay,
-        logins: metrics::counter_vec(
+        logins: by_outcome(
             names::AUTH_LOGINS,
             "Attempts to sign in with a password",
-            &["outcome"],
+            &["succeeded", "refused", "delayed"],
         ),
-        refreshes: metrics::counter_vec(
+        refreshes: by_outcome(
             names::AUTH_REFRESHES,
             "Refresh tokens that were presented",
-            &["outcome"],
+            &["rotated", "repeated", "reuse", "refused", "overtaken"],
         ),
     };
     Ok(Services::new()
@@ -166,6 +167,15 @@ pub async fn services_over(
         }))
         .task("trust", endless(trust.run()))
         .task("housekeeping", endless(housekeeping::run(pool, stop))))
+}
+
+/// A counter whose series all begin at 0: the increase of one that begins with its first event does not show that event.
+fn by_outcome(name: &'static str, help: &str, outcomes: &[&str]) -> IntCounterVec {
+    let counter = metrics::counter_vec(name, help, &["outcome"]);
+    for outcome in outcomes {
+        counter.with_label_values(&[outcome]);
+    }
+    counter
 }
 
 /// A task that cannot fail: it ends when the process stops.

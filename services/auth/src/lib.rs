@@ -17,6 +17,7 @@ mod password_hash;
 mod password_proof;
 mod refresh;
 mod refusal_floor;
+mod rotation;
 mod rpc;
 mod sign_in;
 mod signing_keys;
@@ -28,6 +29,7 @@ mod trust;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::database::{self, DatabaseError};
 use chassis::grpc::Services;
@@ -52,6 +54,7 @@ pub use keys::{KeyError, KeyRing, SecretKey};
 
 use email::Pseudonyms;
 use mail_token::MailTokens;
+use rotation::Rotation;
 use rpc::{AccountApi, DirectoryApi, NotificationApi, SessionApi, TrustApi};
 use signing_keys::Signer;
 use tokens::TokenIssuer;
@@ -114,12 +117,22 @@ pub async fn services_over(
     let passwords = Arc::new(passwords);
     let pseudonyms = Pseudonyms::new(&config.address_key);
     let mail_tokens = MailTokens::new(&config.mail_token_key);
+    let trust = Trust::new(pool.clone(), stop.clone());
     let tokens = Arc::new(TokenIssuer {
         policy: config.token_policy(),
         refresh_keys: config.refresh_token_key.clone(),
-        signer: Signer::new(pool.clone(), config.key_encryption_key.clone()),
+        signer: Signer::new(
+            pool.clone(),
+            config.key_encryption_key.clone(),
+            trust.generation(),
+        ),
     });
-    let trust = Trust::new(pool.clone(), stop.clone());
+    let rotation = Rotation {
+        pool: pool.clone(),
+        keks: config.key_encryption_key.clone(),
+        lifetime: Duration::from_secs(config.signing_key_lifetime),
+        published: Duration::from_secs(config.signing_key_published),
+    };
 
     let accounts = AccountApi {
         pool: pool.clone(),
@@ -166,6 +179,7 @@ pub async fn services_over(
             trust: Arc::clone(&trust),
         }))
         .task("trust", endless(trust.run()))
+        .task("rotation", endless(rotation.run(stop.clone())))
         .task("housekeeping", endless(housekeeping::run(pool, stop))))
 }
 

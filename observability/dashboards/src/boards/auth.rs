@@ -95,11 +95,18 @@ fn first_sight() -> Row {
             lines(
                 "Keys that gateways verify with",
                 "short",
-                "fewer than 2: there is no key in reserve. Keys do not rotate by themselves.",
+                "fewer than 2: there is no key in reserve.",
                 "TrustStale",
                 [line("keys", format!("min({GATEWAY_TRUST_KEYS})"))],
             )
             .bad_below(2.0),
+            lines(
+                "Age of the signing key",
+                "s",
+                "above `GRIMOIRE_SIGNING_KEY_LIFETIME`, 30 days by default: keys do not take turns. auth's log says why, or a gateway does not acknowledge keys.",
+                "TrustStale",
+                [line("age", format!("max({AUTH_SIGNING_KEY_AGE})"))],
+            ),
         ],
     )
 }

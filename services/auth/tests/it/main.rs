@@ -21,4 +21,5 @@ mod register;
 mod reset_password;
 mod revoke_all_sessions;
 mod revoke_session;
+mod rotation;
 mod signing_keys;

@@ -10,6 +10,7 @@ mod journey;
 mod life;
 mod mesh;
 mod passwords;
+mod signing_keys;
 mod start_up;
 mod tiltfile;
 mod tokens;

@@ -1,6 +1,7 @@
 //! Accounts, credentials, sessions, signing keys and roles: what this process serves and runs beside it. README.md tells what it
 //! owns and why it is built so.
 
+mod administration;
 mod client;
 mod commands;
 mod config;
@@ -17,6 +18,8 @@ mod password_hash;
 mod password_proof;
 mod refresh;
 mod refusal_floor;
+mod reset_mail;
+mod roles;
 mod rotation;
 mod rpc;
 mod sign_in;
@@ -35,6 +38,7 @@ use chassis::database::{self, DatabaseError};
 use chassis::grpc::Services;
 use chassis::process::{DevelopmentValue, Process};
 use grimoire_proto::auth::v1::account_service_server::AccountServiceServer;
+use grimoire_proto::auth::v1::admin_service_server::AdminServiceServer;
 use grimoire_proto::auth::v1::directory_service_server::DirectoryServiceServer;
 use grimoire_proto::auth::v1::notification_service_server::NotificationServiceServer;
 use grimoire_proto::auth::v1::session_service_server::SessionServiceServer;
@@ -55,7 +59,7 @@ pub use keys::{KeyError, KeyRing, SecretKey};
 use email::Pseudonyms;
 use mail_token::MailTokens;
 use rotation::Rotation;
-use rpc::{AccountApi, DirectoryApi, NotificationApi, SessionApi, TrustApi};
+use rpc::{AccountApi, AdminApi, DirectoryApi, NotificationApi, SessionApi, TrustApi};
 use signing_keys::Signer;
 use tokens::TokenIssuer;
 use trust::Trust;
@@ -147,6 +151,15 @@ pub async fn services_over(
             "Mails that were not sent because their address had enough",
         ),
     };
+    let admin = AdminApi {
+        pool: pool.clone(),
+        pseudonyms: pseudonyms.clone(),
+        mail_tokens: mail_tokens.clone(),
+        passwords: Arc::clone(&passwords),
+        rotation: rotation.clone(),
+        trust: Arc::clone(&trust),
+        relay: relay.clone(),
+    };
     let sessions = SessionApi {
         pool: pool.clone(),
         pseudonyms,
@@ -168,6 +181,7 @@ pub async fn services_over(
     Ok(Services::new()
         .with(AccountServiceServer::new(accounts))
         .with(SessionServiceServer::new(sessions))
+        .with(AdminServiceServer::new(admin))
         .with(DirectoryServiceServer::new(DirectoryApi {
             pool: pool.clone(),
         }))

@@ -28,7 +28,7 @@ pub(crate) struct NewPassword<'a> {
 }
 
 /// Sets the password in the caller's transaction, which has locked the address: other sessions end, older access tokens are
-/// outdated, mails to reset it are worthless, and the owner is told. None: the account is disabled.
+/// outdated, mails to reset it are worthless, and the owner is told. None: the account is locked or disabled.
 pub(crate) async fn replace(
     connection: &mut PgConnection,
     new: &NewPassword<'_>,
@@ -47,6 +47,7 @@ pub(crate) async fn replace(
         &PasswordChanged {
             account_id: account.id.to_string(),
             session_id: new.session.map(|id| id.to_string()).unwrap_or_default(),
+            by_account_id: String::new(),
         },
     )
     .await?;

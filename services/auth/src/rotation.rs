@@ -60,7 +60,8 @@ impl Rotation {
     async fn look(&self) -> Result<f64, SigningKeyError> {
         let mut transaction = self.pool.begin().await?;
         signing_keys::lock(&mut *transaction).await?;
-        self.turn(&mut transaction, Switch::When(self.lifetime)).await?;
+        self.turn(&mut transaction, Switch::When(self.lifetime))
+            .await?;
         let age = signing_keys::active_age(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(age)

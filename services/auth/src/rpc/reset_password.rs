@@ -52,7 +52,7 @@ pub(super) async fn reset_password(
         session: None,
         now: state.now,
     };
-    // An account that was disabled meanwhile.
+    // An account that is locked or disabled: the token stays good.
     replace(&mut transaction, &new)
         .await?
         .ok_or(Error::MailTokenInvalid)?;

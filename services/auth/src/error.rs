@@ -27,6 +27,8 @@ pub(crate) enum Error {
     TokenMissing,
     #[error("the session has ended")]
     SessionEnded,
+    #[error("the next signing key is not ready")]
+    SigningKeyNotReady,
     #[error("the token of the mail is invalid")]
     MailTokenInvalid,
     #[error("the token of the mail has expired")]
@@ -124,6 +126,11 @@ impl From<Error> for Status {
                 Reason::TokenMissing,
                 "send an access token or a refresh token",
             ),
+            Error::SigningKeyNotReady => Failure::new(
+                Reason::SigningKeyNotReady,
+                "a gateway does not know the next key yet, or it was published too lately",
+            )
+            .retry_after(Duration::from_secs(10)),
             Error::SessionEnded => {
                 Failure::new(Reason::TokenRevoked, "the session has ended: sign in again")
             }

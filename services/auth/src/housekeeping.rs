@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{
     address_state, email_changes, failed_logins, known_devices, notifications, password_resets,
-    registrations, revocations, sessions, trust_followers,
+    registrations, revocations, sessions, signing_keys, trust_followers,
 };
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -61,6 +61,7 @@ async fn sweep(pool: &PgPool) -> Result<Round, sqlx::Error> {
         address_state::sweep(pool, most).await?,
         failed_logins::sweep(pool, most).await?,
         trust_followers::sweep(pool, most).await?,
+        signing_keys::sweep(pool, most).await?,
     ];
     Ok(Round {
         rows: swept.iter().sum(),

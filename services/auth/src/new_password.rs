@@ -23,6 +23,8 @@ pub(crate) struct NewPassword<'a> {
     pub(crate) hash: &'a str,
     /// The session that asked for it and goes on; the others end.
     pub(crate) session: Option<Uuid>,
+    /// The database's time.
+    pub(crate) now: OffsetDateTime,
 }
 
 /// Sets the password in the caller's transaction, which has locked the address: other sessions end, older access tokens are
@@ -54,13 +56,12 @@ pub(crate) async fn replace(
         session: new.session,
         ..Subject::default()
     };
-    let expires_at = OffsetDateTime::now_utc() + MAIL_WITHIN;
     notifications::insert(
         &mut *connection,
         event,
         Kind::PasswordChanged,
         subject,
-        expires_at,
+        new.now + MAIL_WITHIN,
     )
     .await?;
     revocations::insert(

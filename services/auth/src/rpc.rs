@@ -10,6 +10,7 @@ mod get_account;
 mod get_notification;
 mod list_accounts;
 mod list_sessions;
+mod list_signing_keys;
 mod lock_account;
 mod login;
 mod logout;
@@ -21,6 +22,8 @@ mod request_password_reset;
 mod reset_password;
 mod revoke_all_sessions;
 mod revoke_session;
+mod revoke_signing_key;
+mod rotate_signing_key;
 mod set_roles;
 mod unlock_account;
 
@@ -45,6 +48,7 @@ use crate::client::Client;
 use crate::email::Pseudonyms;
 use crate::mail_token::MailTokens;
 use crate::password::Passwords;
+use crate::rotation::Rotation;
 use crate::store;
 use crate::tokens::TokenIssuer;
 use crate::trust::{self, Trust};
@@ -139,12 +143,39 @@ pub(crate) struct AdminApi {
     pub(crate) pseudonyms: Pseudonyms,
     pub(crate) mail_tokens: MailTokens,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) rotation: Rotation,
     pub(crate) trust: Arc<Trust>,
     pub(crate) relay: Wake,
 }
 
 #[async_trait]
 impl AdminService for AdminApi {
+    async fn list_signing_keys(
+        &self,
+        _request: Request<ListSigningKeysRequest>,
+    ) -> Result<Response<ListSigningKeysResponse>, Status> {
+        let answer = list_signing_keys::list_signing_keys(&self.pool).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn rotate_signing_key(
+        &self,
+        _request: Request<RotateSigningKeyRequest>,
+    ) -> Result<Response<RotateSigningKeyResponse>, Status> {
+        let answer = rotate_signing_key::rotate_signing_key(&self.rotation, &self.trust).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn revoke_signing_key(
+        &self,
+        request: Request<RevokeSigningKeyRequest>,
+    ) -> Result<Response<RevokeSigningKeyResponse>, Status> {
+        let request = request.into_inner();
+        let answer =
+            revoke_signing_key::revoke_signing_key(&self.rotation, &self.trust, &request).await?;
+        Ok(Response::new(answer))
+    }
+
     async fn list_accounts(
         &self,
         request: Request<ListAccountsRequest>,

@@ -2,7 +2,7 @@
 
 use grimoire_proto::auth::v1::{ConfirmEmailRequest, ConfirmEmailResponse};
 use grimoire_proto::events::v1::EmailChanged;
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
 use super::AccountApi;
 use crate::email::Email;
@@ -33,7 +33,7 @@ pub(super) async fn confirm_email(
     let mut transaction = api.pool.begin().await?;
     // Sign-ins, resets and other confirmations of the account wait for it.
     let address = api.pseudonyms.address(&old);
-    address_state::lock(&mut *transaction, address.as_bytes()).await?;
+    let state = address_state::lock(&mut *transaction, address.as_bytes()).await?;
     password_resets::supersede(&mut *transaction, address.as_bytes()).await?;
     if !email_changes::take(&mut *transaction, change.id).await? {
         // Somebody was faster; say what is true now.
@@ -74,13 +74,12 @@ pub(super) async fn confirm_email(
         address: Some(person.email),
         ..Subject::default()
     };
-    let expires_at = OffsetDateTime::now_utc() + MAIL_WITHIN;
     notifications::insert(
         &mut *transaction,
         event,
         Kind::EmailChanged,
         subject,
-        expires_at,
+        state.now + MAIL_WITHIN,
     )
     .await?;
     transaction.commit().await?;

@@ -100,6 +100,8 @@ pub(crate) fn identity() -> IdentityConfig {
         issuer: "http://localhost:5000".to_owned(),
         audience: "grimoire".to_owned(),
         access_token_lifetime: 300,
+        signing_key_lifetime: 2_592_000,
+        signing_key_published: 600,
         session_idle_lifetime: Duration::from_secs(30 * 86_400),
         session_lifetime: Duration::from_secs(180 * 86_400),
         passwords: cheap_passwords(),

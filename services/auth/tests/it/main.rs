@@ -27,6 +27,7 @@ mod register;
 mod reset_password;
 mod revoke_all_sessions;
 mod revoke_session;
+mod rotation;
 mod set_roles;
 mod signing_keys;
 mod unlock_account;

@@ -21,8 +21,12 @@ impl Auth {
         let request = GetAccountRequest {
             account: "me".to_owned(),
         };
-        let answer = self.accounts.clone().get_account(on_behalf_of(request, id));
-        answer.await.unwrap().into_inner().account.unwrap()
+        let answer = self
+            .accounts
+            .clone()
+            .get_account(on_behalf_of(request, id))
+            .await;
+        answer.unwrap().into_inner().account.unwrap()
     }
 }
 

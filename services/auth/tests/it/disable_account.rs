@@ -17,8 +17,12 @@ impl Auth {
         let message = DisableAccountRequest {
             account: account.to_owned(),
         };
-        let answer = self.admin.clone().disable_account(as_admin(message, by));
-        Ok(answer.await?.into_inner().account.unwrap())
+        let answer = self
+            .admin
+            .clone()
+            .disable_account(as_admin(message, by))
+            .await;
+        Ok(answer?.into_inner().account.unwrap())
     }
 }
 

@@ -18,8 +18,12 @@ impl Auth {
             page_size,
             page_token: page_token.to_owned(),
         };
-        let answer = self.admin.clone().list_accounts(as_admin(message, by));
-        Ok(answer.await?.into_inner())
+        let answer = self
+            .admin
+            .clone()
+            .list_accounts(as_admin(message, by))
+            .await;
+        Ok(answer?.into_inner())
     }
 }
 

@@ -14,8 +14,8 @@ impl Auth {
         let message = LockAccountRequest {
             account: account.to_owned(),
         };
-        let answer = self.admin.clone().lock_account(as_admin(message, by));
-        Ok(answer.await?.into_inner().account.unwrap())
+        let answer = self.admin.clone().lock_account(as_admin(message, by)).await;
+        Ok(answer?.into_inner().account.unwrap())
     }
 }
 

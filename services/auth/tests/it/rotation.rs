@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use grimoire_proto::auth::v1::{RevokeSigningKeyRequest, RotateSigningKeyRequest};
 use tokio::time::{sleep, timeout};
+use tonic::Request;
 
-use crate::kit::{Auth, PASSWORD, identity};
+use crate::kit::{Auth, PASSWORD, identity, on_behalf_of, reason, set};
 
 const EMAIL: &str = "ada@example.com";
 /// The active key has signed for long enough, and the pending one is known for long.
@@ -74,12 +76,12 @@ async fn a_key_goes_on_until_its_time_is_up() {
 async fn a_key_signs_nothing_before_every_live_gateway_knows_it() {
     let auth = Auth::start().await;
     let (active, pending) = (auth.kid_of("active").await, auth.kid_of("pending").await);
-    auth.execute(DUE).await;
     auth.execute(
         "insert into trust_followers (follower, instance, acknowledged_generation, seen_at)
          values ('slow', gen_random_uuid(), 0, now() + interval '1 hour')",
     )
     .await;
+    auth.execute(DUE).await;
     auth.look().await;
     assert_eq!(auth.kid_of("active").await, active);
 
@@ -99,9 +101,61 @@ async fn a_key_signs_nothing_before_every_live_gateway_knows_it() {
 async fn a_key_signs_nothing_while_others_may_hold_a_set_without_it() {
     let auth = Auth::start().await;
     let active = auth.kid_of("active").await;
-    auth.execute(DUE).await;
-    auth.execute("update signing_keys set created_at = now() where state = 'pending'")
+    // The pending one alone was made just now.
+    auth.execute("update signing_keys set activated_at = activated_at - interval '40 days'")
         .await;
     auth.look().await;
     assert_eq!(auth.kid_of("active").await, active);
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_replaced_at_once_and_its_tokens_are_refused() {
+    let auth = Auth::start().await;
+    let (admin, _) = auth.signed_in(EMAIL).await;
+    let (active, pending) = (auth.kid_of("active").await, auth.kid_of("pending").await);
+    let revoke = |kid: &str| {
+        let request = RevokeSigningKeyRequest {
+            kid: kid.to_owned(),
+        };
+        let mut client = auth.admin.clone();
+        let request = recently(on_behalf_of(request, &admin.id));
+        async move { client.revoke_signing_key(request).await }
+    };
+    revoke(&active).await.unwrap();
+    assert_eq!(auth.kid_of("active").await, pending);
+    assert_ne!(auth.kid_of("pending").await, pending);
+    let refused = "select count(*) from revocations where kid is not null";
+    assert_eq!(auth.count(refused).await, 1);
+    for unknown in [active.as_str(), "unknown"] {
+        assert_eq!(reason(revoke(unknown).await), "RESOURCE_NOT_FOUND");
+    }
+    let next = auth.kid_of("pending").await;
+    revoke(&next).await.unwrap();
+    assert_eq!(auth.kid_of("active").await, pending);
+    assert_ne!(auth.kid_of("pending").await, next);
+}
+
+#[tokio::test]
+async fn a_key_that_is_asked_for_waits_like_any_other_until_it_is_ready() {
+    let auth = Auth::start().await;
+    let (admin, _) = auth.signed_in(EMAIL).await;
+    let rotate = || {
+        let mut client = auth.admin.clone();
+        let request = recently(on_behalf_of(RotateSigningKeyRequest {}, &admin.id));
+        async move { client.rotate_signing_key(request).await }
+    };
+    assert_eq!(reason(rotate().await), "SIGNING_KEY_NOT_READY");
+    let pending = auth.kid_of("pending").await;
+    auth.execute("update signing_keys set created_at = now() - interval '1 hour'")
+        .await;
+    rotate().await.unwrap();
+    assert_eq!(auth.kid_of("active").await, pending);
+}
+
+/// As the gateway tells of an administrator who has just signed in.
+fn recently<T>(mut request: Request<T>) -> Request<T> {
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    set(&mut request, "grimoire-roles", "admin");
+    set(&mut request, "grimoire-auth-time", &now.to_string());
+    request
 }

@@ -21,8 +21,8 @@ impl Auth {
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             etag: etag.to_owned(),
         };
-        let answer = self.admin.clone().set_roles(as_admin(message, by));
-        Ok(answer.await?.into_inner().account.unwrap())
+        let answer = self.admin.clone().set_roles(as_admin(message, by)).await;
+        Ok(answer?.into_inner().account.unwrap())
     }
 }
 

@@ -100,11 +100,11 @@ impl Rotation {
     pub(crate) async fn revoke(&self, kid: &str) -> Result<bool, SigningKeyError> {
         let mut transaction = self.pool.begin().await?;
         signing_keys::lock(&mut *transaction).await?;
-        match signing_keys::revoke(&mut *transaction, kid).await? {
+        match signing_keys::revoke(&mut transaction, kid).await? {
             Retired::Unknown => return Ok(false),
             Retired::Other => {}
             Retired::Active => {
-                let next = signing_keys::switch(&mut *transaction, Switch::AtOnce, 0.0).await?;
+                let next = signing_keys::switch(&mut transaction, Switch::AtOnce, 0.0).await?;
                 if next.is_none() {
                     return Err(SigningKeyError::NoActiveKey);
                 }

@@ -11,15 +11,15 @@ use tests::configuration::{programs, reference, variables};
 use tests::stack::root;
 
 /// A line of .env.example, commented out or not.
-struct Line {
-    name: String,
-    value: String,
-    active: bool,
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) active: bool,
     /// The line above says something.
     explained: bool,
 }
 
-fn example() -> Vec<Line> {
+pub(super) fn example() -> Vec<Line> {
     let text = fs::read_to_string(root().join(".env.example")).expect(".env.example");
     let mut above = "";
     let mut lines = Vec::new();

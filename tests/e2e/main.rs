@@ -2,10 +2,12 @@
 
 mod addresses;
 mod admin;
+mod compose;
 mod configuration;
 mod contracts;
 mod dashboards;
 mod docs;
+mod environment;
 mod faults;
 mod grpc;
 mod journey;

@@ -208,6 +208,22 @@ fn in_a_cluster_the_overlay_is_deployed_and_no_process_started() {
 }
 
 #[test]
+fn in_a_cluster_the_image_of_each_service_is_built_and_deployed() {
+    let result = Evaluated::with(&["k8s"], &[]).expect("a result");
+    let topology = topology();
+    let images: BTreeMap<String, &str> = topology
+        .services()
+        .map(|(name, _)| (format!("ghcr.io/grimoire/{name}"), name.as_str()))
+        .collect();
+    let built: BTreeMap<String, &str> = result
+        .images()
+        .into_iter()
+        .map(|(image, target)| (image.to_owned(), target))
+        .collect();
+    assert_eq!(built, images);
+}
+
+#[test]
 fn checks_and_tests_run_when_they_are_asked_for() {
     // Tilt's TriggerModeManual: neither at the start nor on a change.
     const BY_HAND: u64 = 2;

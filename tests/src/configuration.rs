@@ -192,6 +192,7 @@ made from the programs: `./dev prepare` renews it, and a test compares.
 - `GRIMOIRE_ENV=production` refuses values that are for development only.
 - `./dev` gives each process what its entry in [tilt/stack.yaml](../tilt/stack.yaml) names and nothing else. What stands there under `settings` is taken from
   your environment where you set it; what stands under `env` is fixed. A `GRIMOIRE_` variable that no entry takes ends `./dev up` with an error.
+- `docker compose` reads `.env`, a copy of .env.example; nothing else does ([compose/](../compose/README.md)).
 
 [.env.example](../.env.example) has every variable with a value for development.
 ";

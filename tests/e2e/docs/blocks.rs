@@ -56,6 +56,32 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "needs Tilt, and starts the same system; tests/e2e/tiltfile.rs evaluates the Tiltfile",
     ),
     (
+        "README.md",
+        "cp .env.example .env",
+        "needs containers; tests/e2e/compose.rs holds the files against the topology",
+    ),
+    (
+        "compose/README.md",
+        "cp .env.example .env",
+        "needs containers; tests/e2e/compose.rs holds the files against the topology",
+    ),
+    (
+        "compose/README.md",
+        "printf %s",
+        "needs the containers of the block before",
+    ),
+    (
+        "compose/README.md",
+        "docker compose -f docker-compose.yml",
+        "needs containers, and runs tests",
+    ),
+    (
+        "docs/operating.md",
+        "docker build",
+        "needs Docker; tests/e2e/compose/images.rs reads the Dockerfile",
+    ),
+    ("docs/operating.md", "cosign verify", "needs a release"),
+    (
         "docs/operating.md",
         "./dev exec",
         "reads the database of a running ./dev up",

@@ -1,5 +1,6 @@
 //! What the Tiltfile makes: by tilt where there is one, else by tests/tiltfile, which answers in the same form.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -74,6 +75,24 @@ impl Evaluated {
         words(&self.0["ConfigFiles"])
             .iter()
             .any(|path| Path::new(path).starts_with(folder))
+    }
+
+    /// Images that are built for what is deployed, each with its target in the Dockerfile.
+    pub(super) fn images(&self) -> BTreeMap<&str, &str> {
+        let manifests = self.0["Manifests"].as_array().expect("resources");
+        let images = manifests
+            .iter()
+            .filter_map(|manifest| manifest["ImageTargets"].as_array())
+            .flatten();
+        images
+            .map(|image| {
+                let name = image["selector"].as_str().expect("a name");
+                (
+                    name,
+                    image["BuildDetails"]["target"].as_str().expect("a target"),
+                )
+            })
+            .collect()
     }
 
     /// Objects of one kind, such as `uibuttons`, by name.

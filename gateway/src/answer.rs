@@ -9,6 +9,7 @@ use pingora::proxy::Session;
 use crate::exchange::Exchange;
 use crate::metrics;
 use crate::problem::Problem;
+use crate::protocol::Protocol;
 
 /// A good answer.
 pub(crate) struct Answer {
@@ -56,10 +57,10 @@ pub(crate) async fn write_problem(
     if problem.close {
         session.set_keepalive(None);
     }
-    let (head, body) = if exchange.grpc {
-        (problem.to_grpc(&exchange.trace_id)?, Bytes::new())
-    } else {
-        problem.to_rest(&exchange.trace_id)?
+    let (head, body) = match exchange.protocol {
+        Protocol::Rest => problem.to_rest(&exchange.trace_id)?,
+        Protocol::Grpc => (problem.to_grpc(&exchange.trace_id)?, Bytes::new()),
+        Protocol::GrpcWeb(encoding) => problem.to_grpc_web(&exchange.trace_id, encoding)?,
     };
     write(session, exchange, head, body, problem.http_status).await
 }

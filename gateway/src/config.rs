@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chassis::process::{Environment, ProcessConfig};
-use http::Uri;
+use http::{HeaderValue, Uri};
 
 /// The public entry point of Grimoire: REST and gRPC in, gRPC to the services.
 #[derive(Clone, Debug, clap::Parser)]
@@ -54,6 +54,9 @@ pub struct Config {
 
     #[command(flatten)]
     pub connections: ConnectionConfig,
+
+    #[command(flatten)]
+    pub browsers: BrowserConfig,
 }
 
 /// Which access tokens are good.
@@ -203,6 +206,16 @@ pub struct ConnectionConfig {
     pub max_connections_per_address: NonZeroUsize,
 }
 
+/// Which pages may call.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Browsers")]
+pub struct BrowserConfig {
+    /// Origins of other sites whose pages may call from a browser: https://HOST, separated by commas; `*`, any, in development only.
+    /// Unset: none
+    #[arg(long, env = "GRIMOIRE_CORS_ORIGINS", value_name = "ORIGIN,...")]
+    pub cors_origins: Option<Origins>,
+}
+
 impl ConnectionConfig {
     pub(crate) fn idle(&self) -> Duration {
         Duration::from_secs(self.idle_timeout.get().into())
@@ -259,6 +272,59 @@ impl FromStr for Upstreams {
             }
         }
         Ok(Self(upstreams))
+    }
+}
+
+/// Origins whose pages may call from a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    Any,
+    /// As browsers write them.
+    Listed(Vec<HeaderValue>),
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+impl FromStr for Origins {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "*" {
+            return Ok(Self::Any);
+        }
+        let entries = text.split(',').map(str::trim);
+        entries
+            .filter(|entry| !entry.is_empty())
+            .map(origin)
+            .collect::<Result<_, _>>()
+            .map(Self::Listed)
+    }
+}
+
+/// An origin as a browser writes it; one that it never sends would be allowed in vain.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let usual = match text.split_once("://") {
+        Some(("http", _)) => Some(80),
+        Some(("https", _)) => Some(443),
+        _ => None,
+    };
+    let uri: Option<Uri> = text.parse().ok();
+    let authority = uri.as_ref().and_then(Uri::authority).filter(|authority| {
+        let whole = text.split_once("://").map(|(_, rest)| rest);
+        let lower = !text.contains(|letter: char| letter.is_ascii_uppercase());
+        whole == Some(authority.as_str()) && lower && !text.contains(['@', '*'])
+    });
+    match (usual, authority) {
+        (Some(usual), Some(authority)) if authority.port_u16() != Some(usual) => {
+            HeaderValue::try_from(text).map_err(|error| format!("`{text}`: {error}"))
+        }
+        _ => Err(format!(
+            "`{text}` is not an origin such as https://app.example.com or http://localhost:5173: in lower case, without a path and without the port that goes without saying"
+        )),
     }
 }
 
@@ -327,6 +393,37 @@ mod tests {
             "a=http://a:1,a=http://b:1",
         ] {
             assert!(wrong.parse::<Upstreams>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn origins_are_written_as_browsers_write_them() {
+        let origins: Origins = "https://app.example.com, http://localhost:5173"
+            .parse()
+            .unwrap();
+        let Origins::Listed(origins) = origins else {
+            panic!("two origins")
+        };
+        assert_eq!(
+            origins,
+            ["https://app.example.com", "http://localhost:5173"]
+        );
+        assert_eq!("".parse::<Origins>(), Ok(Origins::default()));
+        assert_eq!("*".parse::<Origins>(), Ok(Origins::Any));
+        for wrong in [
+            "app.example.com",
+            "null",
+            "https://App.example.com",
+            "https://app.example.com/",
+            "https://app.example.com/path",
+            "https://app.example.com:443",
+            "http://app.example.com:80",
+            "https://me@app.example.com",
+            "ftp://app.example.com",
+            "https://*.example.com",
+            "*,https://app.example.com",
+        ] {
+            assert!(wrong.parse::<Origins>().is_err(), "{wrong}");
         }
     }
 

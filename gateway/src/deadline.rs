@@ -1,4 +1,4 @@
-//! Deadlines of calls that are passed through.
+//! Deadlines that clients of gRPC set.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use http::HeaderMap;
 use crate::exchange::Exchange;
 use crate::filters::route::Target;
 
-/// What is left of the deadline of a call that is passed through: the client's, or the route's where that is shorter.
+/// What is left of the deadline of a call over gRPC or gRPC-Web: the client's, or the route's where that is shorter.
 pub(crate) fn time_left(headers: &HeaderMap, exchange: &Exchange) -> Option<Duration> {
     let asked = headers
         .get("grpc-timeout")

@@ -9,12 +9,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::{Error, ErrorSource};
 use tracing::Span;
 
+use crate::filters::cors::CrossOrigin;
 use crate::filters::request_id;
 use crate::filters::route::Target;
 use crate::limits::Standing;
 use crate::metrics::Counted;
 use crate::places::Place;
 use crate::problem::{self, Problem};
+use crate::protocol::Protocol;
 use crate::trust::token::Identity;
 use crate::upstream::Upstream;
 
@@ -30,12 +32,13 @@ pub(crate) struct Exchange {
     pub(crate) id: HeaderValue,
     /// 32 hexadecimal digits.
     pub(crate) trace_id: String,
-    pub(crate) grpc: bool,
+    pub(crate) protocol: Protocol,
     pub(crate) client: IpAddr,
     pub(crate) target: Option<Target>,
+    pub(crate) cross_origin: CrossOrigin,
     pub(crate) caller: Option<Arc<Identity>>,
     pub(crate) standing: Option<Standing>,
-    /// What a call is passed through to.
+    /// What a call goes to whose answer passes as it comes.
     pub(crate) upstream: Option<Arc<Upstream>>,
     /// Bytes of the request body that were passed through.
     pub(crate) passed: usize,
@@ -63,9 +66,10 @@ impl Exchange {
             span: Span::none(),
             id: HeaderValue::from_static(""),
             trace_id: String::new(),
-            grpc: false,
+            protocol: Protocol::default(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             target: None,
+            cross_origin: CrossOrigin::default(),
             caller: None,
             standing: None,
             upstream: None,
@@ -131,7 +135,11 @@ impl Exchange {
             .map(|route| route.policy.clone());
         let limits = standing.map(|standing| (HeaderName::from_static("ratelimit"), standing));
         let policy = policy.map(|policy| (HeaderName::from_static("ratelimit-policy"), policy));
-        std::iter::once(id).chain(limits).chain(policy)
+        let cross_origin = self.cross_origin.headers();
+        std::iter::once(id)
+            .chain(limits)
+            .chain(policy)
+            .chain(cross_origin)
     }
 }
 

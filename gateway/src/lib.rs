@@ -1,22 +1,27 @@
-//! The public entry point of Grimoire: REST and gRPC in, gRPC to the services. README.md tells how it is made.
+//! The public entry point of Grimoire: REST, gRPC and gRPC-Web in, gRPC to the services. README.md tells how it is made.
 
 mod answer;
+mod body;
 mod client_address;
 pub mod config;
 mod deadline;
 mod exchange;
 mod filters;
+mod grpc_web;
 mod limits;
 mod listener;
 mod log_line;
 mod metrics;
 mod open_files;
 mod own;
+mod pass_through;
 mod places;
 mod plan;
 mod problem;
+mod protocol;
 mod proxy;
 mod rest;
+mod streamed;
 mod transcode;
 mod trust;
 mod upstream;
@@ -32,9 +37,11 @@ use axum::routing::get;
 use chassis::process::{DevelopmentValue, Process};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use prost_reflect::DescriptorPool;
 use tokio::task::JoinSet;
 
 pub use config::Config;
+use config::Origins;
 use limits::Limits;
 use listener::Listener;
 use places::Places;
@@ -116,20 +123,27 @@ pub fn run(config: Config) -> ExitCode {
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
-    let routes = Routes::compile(config)?;
+    let contracts = grimoire_proto::descriptors();
+    let routes = Routes::compile(config, contracts)?;
     let table = routes.plan.table();
     let answer =
         move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], table.clone()));
     let admin = Router::new().route("/routes", get(answer));
     let process = Process::start("gateway", &config.process, admin).await?;
-    let started = open(config, routes, &process).await?;
+    let started = open(config, contracts, routes, &process).await?;
     process.started();
     Ok(started.serve(&process).await?)
 }
 
-/// Opens the port and begins to follow what the gateway needs to know; the condition `trust` of `process` holds when it is known.
-pub async fn start(config: &Config, process: &Process) -> Result<Started, StartError> {
-    open(config, Routes::compile(config)?, process).await
+/// Opens the port for the services of `contracts` and begins to follow what the gateway needs to know; the condition `trust` of
+/// `process` holds when it is known.
+pub async fn start(
+    config: &Config,
+    contracts: &DescriptorPool,
+    process: &Process,
+) -> Result<Started, StartError> {
+    let routes = Routes::compile(config, contracts)?;
+    open(config, contracts, routes, process).await
 }
 
 /// What is made of the contracts before anything runs.
@@ -139,14 +153,9 @@ struct Routes {
 }
 
 impl Routes {
-    fn compile(config: &Config) -> Result<Self, StartError> {
+    fn compile(config: &Config, contracts: &DescriptorPool) -> Result<Self, StartError> {
         let limits = Limits::new(&config.limits);
-        let plan = Plan::compile(
-            grimoire_proto::descriptors(),
-            &config.bounds,
-            &limits,
-            config.reflects(),
-        )?;
+        let plan = Plan::compile(contracts, &config.bounds, &limits, config.reflects())?;
         Ok(Self {
             plan: Arc::new(plan),
             limits: Arc::new(limits),
@@ -154,16 +163,26 @@ impl Routes {
     }
 }
 
-async fn open(config: &Config, routes: Routes, process: &Process) -> Result<Started, StartError> {
+async fn open(
+    config: &Config,
+    contracts: &DescriptorPool,
+    routes: Routes,
+    process: &Process,
+) -> Result<Started, StartError> {
     let Routes { plan, limits } = routes;
     process
         .environment
         .refuse_loopback("GRIMOIRE_ISSUER", &config.tokens.issuer)?;
+    // It would lend the address of whoever looks at it to any page: to try passwords from, and to read the answers.
+    let origins = config.browsers.cors_origins.clone().unwrap_or_default();
+    process
+        .environment
+        .refuse("GRIMOIRE_CORS_ORIGINS", origins == Origins::Any)?;
     metrics::prepare();
     metrics::plan(&plan.hash());
 
     let stop = &process.stop;
-    let services = grimoire_proto::descriptors()
+    let services = contracts
         .services()
         .map(|service| service.full_name().to_owned());
     let services = services.filter(|service| plan.serves(service)).collect();
@@ -229,6 +248,8 @@ async fn open(config: &Config, routes: Routes, process: &Process) -> Result<Star
         targets,
         trust,
         limits,
+        origins,
+        stop: stop.clone(),
         own_streams: Places::new(OWN_STREAMS, OWN_STREAMS_OF_ONE),
         max_head: config.bounds.max_head,
         idle: config.connections.idle(),

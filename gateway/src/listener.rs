@@ -26,6 +26,7 @@ use crate::open_files;
 use crate::places::Places;
 use crate::proxy::Gateway;
 use first_bytes::FirstBytes;
+pub(crate) use guard::becomes_a_stream;
 use guard::{Bounds, Guard};
 pub(crate) use head::HeadBound;
 

@@ -52,13 +52,14 @@ pub(crate) fn write(
         .caller
         .as_ref()
         .map(|caller| tracing::field::display(caller.account));
+    let protocol = exchange.protocol.name();
     let reason = exchange.reason.as_deref();
     let request_id = text(&exchange.id);
     if seen {
         let error = error.map(tracing::field::display);
-        tracing::info!(method, path, route, status, reason, duration_ms, %client, account, request_id, error, "answered");
+        tracing::info!(method, path, protocol, route, status, reason, duration_ms, %client, account, request_id, error, "answered");
     } else {
-        tracing::debug!(method, path, route, status, reason, duration_ms, %client, account, request_id, "answered");
+        tracing::debug!(method, path, protocol, route, status, reason, duration_ms, %client, account, request_id, "answered");
     }
 }
 

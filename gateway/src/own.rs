@@ -17,6 +17,8 @@ use tower::util::MapResponseLayer;
 use crate::places::Full;
 use crate::problem::{Problem, RETRY};
 
+/// How long a stream of reflection or health may be. Their clients begin again.
+pub(crate) const LONGEST: std::time::Duration = std::time::Duration::from_secs(600);
 /// How often health follows readiness.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 

@@ -11,36 +11,32 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::answer::{Answer, drains_soon, write_answer, write_problem};
-use crate::deadline::time_left;
+use crate::config::Origins;
 use crate::exchange::Exchange;
+use crate::filters::cors::{self, CrossOrigin};
 use crate::filters::route::Target;
 use crate::filters::{access, guards, identity_headers, rate_limit, request_id, route, token};
 use crate::limits::Limits;
 use crate::listener::HeadBound;
 use crate::places::Places;
-use crate::plan::{OWN, Plan};
+use crate::plan::{OWN, Plan, Shape};
 use crate::problem::{self, Problem};
+use crate::protocol::Protocol;
+use crate::streamed::{self, Streamed};
 use crate::trust::Trust;
 use crate::trust::keys::JWKS_MAX_AGE;
 use crate::trust::token::Tokens;
-use crate::upstream::{CONNECT, Targets, grpc_timeout};
-use crate::{client_address, log_line, metrics, own, rest};
+use crate::upstream::Targets;
+use crate::{client_address, grpc_web, log_line, metrics, own, pass_through, rest};
 
-/// How long a connection to a service may be idle.
-const IDLE: Duration = Duration::from_secs(60);
-/// Streams of one connection to a service.
-const STREAMS: usize = 100;
 /// What is left of a body that was refused is read for at most this long, to keep the connection.
 const DRAIN: Duration = Duration::from_secs(1);
 /// How long a client may take to read a refusal.
 const READING: Duration = Duration::from_secs(5);
-/// How often a connection to a service is asked whether anybody is there.
-const PING: Duration = Duration::from_secs(10);
-/// A gRPC message has a head of five bytes.
-const FRAME: usize = 5;
 
 /// The gateway as Pingora drives it.
 pub(crate) struct Gateway {
@@ -50,6 +46,10 @@ pub(crate) struct Gateway {
     pub(crate) tokens: Tokens,
     pub(crate) limits: Arc<Limits>,
     pub(crate) own_streams: Arc<Places>,
+    /// Whose pages may call.
+    pub(crate) origins: Origins,
+    /// Cancelled when answers without an end must end.
+    pub(crate) stop: CancellationToken,
     pub(crate) max_head: usize,
     /// How long an HTTP/1.1 connection may be idle.
     pub(crate) idle: Duration,
@@ -62,6 +62,8 @@ pub(crate) struct Gateway {
 enum Step {
     /// This is its answer.
     Answer(Answer),
+    /// Its call is to be made, and answered as what comes.
+    Stream(Streamed),
     /// Pingora passes it through.
     PassThrough,
 }
@@ -76,8 +78,9 @@ impl Gateway {
         let checked = guards::check(session, self.max_head);
         identity_headers::strip(session.req_header_mut());
         let found =
-            checked.and_then(|()| route::find(&self.plan, session.req_header(), exchange.grpc));
+            checked.and_then(|()| route::find(&self.plan, session.req_header(), exchange.protocol));
         exchange.target = found.as_ref().ok().cloned();
+        exchange.cross_origin = cors::check(&self.origins, session.req_header());
         let route = exchange.target.as_ref().and_then(Target::route).cloned();
         // Whatever is refused is charged first, or refusals would be free.
         exchange.standing = Some(rate_limit::address(
@@ -87,7 +90,7 @@ impl Gateway {
         )?);
         let target = found?;
         let Some(route) = route else {
-            return self.own(target).map(Step::Answer);
+            return self.own(target, &exchange.cross_origin).map(Step::Answer);
         };
 
         exchange.caller = token::check(&self.tokens, &session.req_header().headers, &route).await?;
@@ -100,38 +103,40 @@ impl Gateway {
         let upstream = self.targets.get(&route.upstream).cloned();
         let upstream = upstream
             .ok_or_else(|| Problem::internal(&format!("no upstream {}", route.upstream)))?;
-        match target {
-            Target::Rest(binding) => {
-                let body = rest::call(session, exchange, &binding, &upstream).await?;
-                let kind = (
-                    header::CONTENT_TYPE,
-                    HeaderValue::from_static("application/json"),
-                );
-                let store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-                Ok(Step::Answer(Answer {
-                    status: 200,
-                    headers: vec![kind, store],
-                    body,
-                }))
+        match (target, exchange.protocol) {
+            (Target::Rest(binding), _) if route.shape == Shape::Unary => {
+                let answer = rest::call(session, exchange, &binding, &upstream).await?;
+                Ok(Step::Answer(answer))
             }
-            _ => {
+            (Target::Rest(binding), _) => {
+                exchange.upstream = Some(upstream.clone());
+                let prepared = rest::prepare(session, exchange, &binding, &upstream);
+                Ok(Step::Stream(prepared.await?))
+            }
+            (_, protocol) => {
                 if route.upstream == OWN {
                     let place = self.own_streams.take(Some(exchange.client));
                     exchange.place = Some(place.map_err(own::too_many)?);
                 }
-                exchange.upstream = Some(upstream);
-                Ok(Step::PassThrough)
+                exchange.upstream = Some(upstream.clone());
+                let Protocol::GrpcWeb(encoding) = protocol else {
+                    return Ok(Step::PassThrough);
+                };
+                let prepared = grpc_web::prepare(session, exchange, &route, &upstream, encoding);
+                Ok(Step::Stream(prepared.await?))
             }
         }
     }
 
     /// What the gateway answers itself.
-    fn own(&self, target: Target) -> Result<Answer, Box<Problem>> {
+    fn own(&self, target: Target, cross_origin: &CrossOrigin) -> Result<Answer, Box<Problem>> {
         let (kind, max_age, body) = match target {
             Target::Methods(allow) => {
+                let mut headers = cross_origin.preflight(&allow);
+                headers.push((header::ALLOW, allow));
                 return Ok(Answer {
                     status: 204,
-                    headers: vec![(header::ALLOW, allow)],
+                    headers,
                     body: Bytes::new(),
                 });
             }
@@ -174,7 +179,7 @@ impl Gateway {
         let small = drains_soon(&session.req_header().headers);
         session.set_close_on_response_before_downstream_finish(!small);
         let request = session.req_header();
-        exchange.grpc = route::is_grpc(&request.headers);
+        exchange.protocol = Protocol::of(&request.headers);
         exchange.id = request_id::of(&request.headers);
         if let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) {
             exchange.client = client_address::of(peer.ip(), &request.headers, self.trusted_proxies);
@@ -216,10 +221,15 @@ impl ProxyHttp for Gateway {
     ) -> pingora::Result<bool> {
         self.begin(session, exchange);
         let span = exchange.span.clone();
-        let step = self.chain(session, exchange).instrument(span).await;
+        let chain = self.chain(session, exchange);
+        let step = chain.instrument(span.clone()).await;
         match step {
             Ok(Step::PassThrough) => return Ok(false),
             Ok(Step::Answer(answer)) => write_answer(session, exchange, answer).await?,
+            Ok(Step::Stream(streamed)) => {
+                let answered = streamed::answer(session, exchange, streamed, self.idle, &self.stop);
+                answered.instrument(span).await?;
+            }
             Err(problem) => {
                 let written = write_problem(session, exchange, &problem);
                 // It is short: who does not read it holds a stream, and could hold many.
@@ -235,24 +245,7 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         exchange: &mut Exchange,
     ) -> pingora::Result<Box<HttpPeer>> {
-        let upstream = exchange.upstream.as_ref();
-        let turn = *exchange
-            .turn
-            .get_or_insert_with(|| upstream.map_or(0, |upstream| upstream.turn()));
-        let address = upstream
-            .and_then(|upstream| upstream.address(turn.wrapping_add(exchange.tries.into())));
-        let (address, turn) = address.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))?;
-        let mut peer = HttpPeer::new(address, false, String::new());
-        // As many connections as worker threads: calls on one take turns on its lock.
-        peer.group_key = (turn % self.threads) as u64;
-        peer.options.set_http_version(2, 2);
-        peer.options.max_h2_streams = STREAMS;
-        peer.options.connection_timeout = Some(CONNECT);
-        peer.options.total_connection_timeout = Some(CONNECT);
-        peer.options.idle_timeout = Some(IDLE);
-        // A service that vanished without a word would keep its connection, and calls would go there.
-        peer.options.h2_ping_interval = Some(PING);
-        Ok(Box::new(peer))
+        pass_through::peer(exchange, self.threads).map(Box::new)
     }
 
     async fn upstream_request_filter(
@@ -261,28 +254,9 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        let metadata = exchange.metadata(&request.headers);
-        for secret in [header::AUTHORIZATION, header::COOKIE] {
-            request.remove_header(&secret);
-        }
-        for theirs in ["traceparent", "tracestate", "baggage"] {
-            request.remove_header(theirs);
-        }
-        for (name, value) in &metadata {
-            request.insert_header(name, value.clone())?;
-        }
-        request.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
-        if let Some(upstream) = &exchange.upstream {
-            request.insert_header(header::HOST, upstream.authority.clone())?;
-        }
-        if let Some(left) = time_left(&request.headers, exchange) {
-            request.insert_header("grpc-timeout", grpc_timeout(left))?;
-        }
-        Ok(())
+        pass_through::tell(request, exchange)
     }
 
-    /// Bounds what a unary call sends, and a stream of reflection or health in all. A stream of a service is bounded there, message
-    /// by message.
     async fn request_body_filter(
         &self,
         _session: &mut Session,
@@ -290,17 +264,7 @@ impl ProxyHttp for Gateway {
         _end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        let Some(route) = exchange.target.as_ref().and_then(Target::route) else {
-            return Ok(());
-        };
-        exchange.passed += body.as_ref().map_or(0, Bytes::len);
-        let bounded = route.deadline.is_some() || route.upstream == OWN;
-        if bounded && exchange.passed > route.max_body + FRAME {
-            let detail = format!("the message is larger than {} bytes", route.max_body);
-            exchange.refusal = Some(Problem::new(Reason::BodyTooLarge, detail));
-            return Err(Error::new_down(ErrorType::InvalidHTTPHeader));
-        }
-        Ok(())
+        pass_through::bound(body.as_ref().map_or(0, Bytes::len), exchange)
     }
 
     async fn upstream_response_filter(
@@ -309,7 +273,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        note_grpc_status(&response.headers, exchange);
+        pass_through::note_status(&response.headers, exchange);
         identity_headers::strip_answer(response);
         for (name, value) in exchange.answer_headers() {
             response.insert_header(name, value)?;
@@ -323,7 +287,7 @@ impl ProxyHttp for Gateway {
         trailers: &mut HeaderMap,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        note_grpc_status(trailers, exchange);
+        pass_through::note_status(trailers, exchange);
         Ok(())
     }
 
@@ -389,11 +353,5 @@ impl ProxyHttp for Gateway {
 
     fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
         true
-    }
-}
-
-fn note_grpc_status(headers: &HeaderMap, exchange: &mut Exchange) {
-    if let Some(status) = headers.get("grpc-status") {
-        exchange.grpc_status = Some(tonic::Code::from_bytes(status.as_bytes()));
     }
 }

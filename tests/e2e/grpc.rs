@@ -1,7 +1,8 @@
-//! Native gRPC: what REST offers, with statuses in place of problem documents; and the services themselves.
+//! Native gRPC and gRPC-Web: what REST offers, with statuses in place of problem documents; and the services themselves.
 
 mod at_the_door;
 mod behind_it;
+mod in_a_browser;
 mod journey;
 mod wrong_input;
 
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use grimoire_proto::Reason;
 use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
-use tests::rest::next_address;
+use tests::grpc_web::Encoding;
+use tests::rest::{Client, next_address};
 use tests::stack::TestStack;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
@@ -79,22 +81,41 @@ async fn call(
     fields: &[(&str, &str)],
     metadata: &[(&'static str, &str)],
 ) -> Result<(), Status> {
-    let mut message = DynamicMessage::new(method.input());
-    for (name, value) in fields {
-        message.set_field_by_name(name, Value::String((*value).to_owned()));
-    }
-    let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
     let mut client = Grpc::new(channel.clone());
     client.ready().await.expect("a connection");
     let codec = tonic_prost::ProstCodec::<DynamicMessage, ()>::default();
     client
         .unary(
-            with(metadata, message),
-            path.parse().expect("names make a path"),
+            with(metadata, message(method, fields)),
+            path(method).parse().expect("names make a path"),
             codec,
         )
         .await
         .map(|_| ())
+}
+
+/// The same over gRPC-Web.
+async fn call_web(
+    client: &Client,
+    encoding: Encoding,
+    method: &MethodDescriptor,
+    fields: &[(&str, &str)],
+) -> Result<(), Status> {
+    let message = message(method, fields);
+    let answer = client.grpc_web(encoding, &path(method), &message).await;
+    answer.map(drop)
+}
+
+fn message(method: &MethodDescriptor, fields: &[(&str, &str)]) -> DynamicMessage {
+    let mut message = DynamicMessage::new(method.input());
+    for (name, value) in fields {
+        message.set_field_by_name(name, Value::String((*value).to_owned()));
+    }
+    message
+}
+
+fn path(method: &MethodDescriptor) -> String {
+    format!("/{}/{}", method.parent_service().full_name(), method.name())
 }
 
 /// Every method of the contracts.

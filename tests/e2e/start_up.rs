@@ -128,6 +128,13 @@ async fn a_malformed_variable_is_named_with_what_it_should_be() {
         ),
         (
             "gateway",
+            "GRIMOIRE_CORS_ORIGINS",
+            "https://app.example.com/",
+            MISUSE,
+            "without a path",
+        ),
+        (
+            "gateway",
             "GRIMOIRE_LOG",
             "loud=very",
             MISUSE,

@@ -1,4 +1,4 @@
-//! Access tokens that somebody has made or changed: none of them opens anything, over REST or gRPC.
+//! Access tokens that somebody has made or changed: none of them opens anything, over REST, gRPC or gRPC-Web.
 
 mod forge;
 
@@ -13,6 +13,7 @@ use grimoire_proto::user::v1::GetProfileRequest;
 use grimoire_proto::user::v1::profile_service_client::ProfileServiceClient;
 use launcher::{Signal, Stack};
 use serde_json::json;
+use tests::grpc_web::Encoding;
 use tests::rest::Client;
 use tests::stack::{TestStack, alone, eventually, shared};
 use tonic::transport::Channel;
@@ -20,9 +21,13 @@ use tonic::transport::Channel;
 use crate::grpc::{channel, refused, with_token};
 use forge::{Token, by, by_secret, signing_key, strange_key};
 
+const GET_PROFILE: &str = "/grimoire.user.v1.ProfileService/GetProfile";
+
 /// Somebody at the door of the shared system.
 struct Visitor {
     client: Client,
+    /// For gRPC-Web, with a budget of its own.
+    page: Client,
     channel: Channel,
 }
 
@@ -30,6 +35,7 @@ impl Visitor {
     async fn new(stack: &TestStack) -> Self {
         Self {
             client: stack.client(),
+            page: stack.client(),
             channel: channel(stack, "gateway").await,
         }
     }
@@ -53,6 +59,9 @@ impl Visitor {
         assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
         let mut profiles = ProfileServiceClient::new(self.channel.clone());
         let answer = profiles.get_profile(with_token(token, me())).await;
+        refused(&answer.unwrap_err(), reason);
+        let page = self.page.with_token(token);
+        let answer = page.grpc_web(Encoding::Text, GET_PROFILE, &me()).await;
         refused(&answer.unwrap_err(), reason);
     }
 }

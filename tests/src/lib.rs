@@ -4,6 +4,7 @@ pub mod bench;
 pub mod collector;
 pub mod configuration;
 pub mod faults;
+pub mod grpc_web;
 pub mod history;
 pub mod load;
 pub mod observe;

@@ -103,10 +103,7 @@ impl Client {
         path: &str,
         body: Option<String>,
     ) -> reqwest::Result<Answer> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.header("content-type", media_type).body(body);
         }
@@ -119,6 +116,25 @@ impl Client {
             body: serde_json::from_str(&text).unwrap_or_default(),
             text,
         })
+    }
+
+    /// Posts bytes of this media type; the answer is not read yet.
+    pub(crate) async fn send_bytes(
+        &self,
+        media_type: &str,
+        path: &str,
+        body: Vec<u8>,
+    ) -> reqwest::Result<reqwest::Response> {
+        let request = self.request(Method::POST, path).body(body);
+        request.header("content-type", media_type).send().await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 }
 

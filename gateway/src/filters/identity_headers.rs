@@ -17,7 +17,8 @@ pub(crate) fn strip_answer(response: &mut ResponseHeader) {
     }
 }
 
-fn identities(headers: &HeaderMap) -> Vec<HeaderName> {
+/// Names of what is not for clients.
+pub(crate) fn identities(headers: &HeaderMap) -> Vec<HeaderName> {
     let identities = headers.keys().filter(|name| is_identity(name.as_str()));
     identities.cloned().collect()
 }

@@ -1,6 +1,7 @@
 //! The links of the chain that a request goes through, one file each; `proxy` has their order.
 
 pub(crate) mod access;
+pub(crate) mod cors;
 pub(crate) mod guards;
 pub(crate) mod identity_headers;
 pub(crate) mod rate_limit;

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use grimoire_proto::Reason;
-use http::{HeaderMap, HeaderValue, Method, Version, header};
+use http::{HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
 
 use crate::plan::paths::Found;
-use crate::plan::{Binding, Plan, Route};
+use crate::plan::{Binding, Plan, Route, Shape};
 use crate::problem::Problem;
+use crate::protocol::Protocol;
 
 /// What a request asks for.
 #[derive(Clone)]
 pub(crate) enum Target {
-    /// A unary RPC over REST.
+    /// An RPC over REST.
     Rest(Arc<Binding>),
-    /// An RPC over gRPC.
+    /// An RPC over gRPC or gRPC-Web.
     Rpc(Arc<Route>),
     /// The public keys.
     Jwks,
@@ -35,23 +36,16 @@ impl Target {
     }
 }
 
-/// Whether a request is native gRPC; gRPC-Web is not.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .map_or(&b""[..], HeaderValue::as_bytes);
-    kind.strip_prefix(b"application/grpc")
-        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
-}
-
 pub(crate) fn find(
     plan: &Plan,
     request: &RequestHeader,
-    grpc: bool,
+    protocol: Protocol,
 ) -> Result<Target, Box<Problem>> {
     let path = request.uri.path();
-    if grpc {
-        return rpc(plan, request, path);
+    match protocol {
+        Protocol::Rest => {}
+        Protocol::Grpc => return rpc(plan, request, path),
+        Protocol::GrpcWeb(_) => return web(plan, request, path),
     }
     match plan.http(&request.method, path) {
         Found::Binding(binding) => Ok(Target::Rest(binding.clone())),
@@ -62,6 +56,10 @@ pub(crate) fn find(
             } else {
                 Err(not_allowed(&request.method, allow))
             }
+        }
+        // A browser asks before it calls by gRPC-Web.
+        Found::Nothing if request.method == Method::OPTIONS && plan.rpc(path).is_some() => {
+            Ok(Target::Methods(HeaderValue::from_static("POST")))
         }
         Found::Nothing => own(&request.method, path),
     }
@@ -74,10 +72,28 @@ fn rpc(plan: &Plan, request: &RequestHeader, path: &str) -> Result<Target, Box<P
             "gRPC needs HTTP/2 and the method POST",
         ));
     }
-    let route = plan
-        .rpc(path)
-        .ok_or_else(|| Problem::new(Reason::RouteNotFound, format!("there is no method {path}")))?;
+    Ok(Target::Rpc(called(plan, path)?.clone()))
+}
+
+/// Any version of HTTP will do, and a request is one message.
+fn web(plan: &Plan, request: &RequestHeader, path: &str) -> Result<Target, Box<Problem>> {
+    if request.method != Method::POST {
+        return Err(Problem::new(
+            Reason::MalformedRequest,
+            "gRPC-Web needs the method POST",
+        ));
+    }
+    let route = called(plan, path)?;
+    if route.shape == Shape::ClientStream {
+        let detail = format!("{path} takes a stream of messages, which gRPC-Web has not");
+        return Err(Problem::new(Reason::RouteNotFound, detail));
+    }
     Ok(Target::Rpc(route.clone()))
+}
+
+fn called<'a>(plan: &'a Plan, path: &str) -> Result<&'a Arc<Route>, Box<Problem>> {
+    plan.rpc(path)
+        .ok_or_else(|| Problem::new(Reason::RouteNotFound, format!("there is no method {path}")))
 }
 
 /// What the gateway answers itself.
@@ -118,24 +134,6 @@ fn not_allowed(method: &Method, allow: HeaderValue) -> Box<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn native_grpc_is_told_from_everything_else() {
-        let is = |kind: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-            is_grpc(&headers)
-        };
-        assert!(
-            is("application/grpc") && is("application/grpc+proto") && is("application/grpc; x=y")
-        );
-        assert!(
-            !is("application/grpc-web")
-                && !is("application/grpc-web-text+proto")
-                && !is("application/json")
-        );
-        assert!(!is_grpc(&HeaderMap::new()));
-    }
 
     #[test]
     fn who_may_get_may_ask_for_the_head() {

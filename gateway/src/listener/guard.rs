@@ -1,5 +1,7 @@
 //! Ends what nothing else ends: a call that outlives its deadline, a stream without an end, a client that does not go on.
 
+use std::cell::Cell;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,17 +14,25 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
 use super::HeadBound;
-use crate::filters::route::is_grpc;
-use crate::metrics;
 use crate::plan::{OWN, Plan, Route};
+use crate::protocol::Protocol;
 use crate::proxy::Gateway;
+use crate::{metrics, own};
 
 /// What a call gets beyond its deadline before it is ended from here.
 const MARGIN: Duration = Duration::from_secs(2);
-/// How long a stream of reflection or health may be. Their clients begin again.
-const OWN_STREAM: Duration = Duration::from_secs(600);
 /// What such a stream gets to end by itself after the stop signal.
 const OWN_STREAM_END: Duration = Duration::from_secs(1);
+
+tokio::task_local! {
+    /// Whether the answer of this turn is a stream. Nothing tells before the request is read, which is within the turn.
+    static STREAMS: Cell<bool>;
+}
+
+/// Says that the answer of this turn is a stream, which has bounds of its own.
+pub(crate) fn becomes_a_stream() {
+    let _ = STREAMS.try_with(|streams| streams.set(true));
+}
 
 /// Pingora's proxy, with a bound around each turn of an HTTP/1 connection and each stream of an HTTP/2 one.
 pub(super) struct Guard {
@@ -63,7 +73,7 @@ impl Bounds {
     /// `request` is what an HTTP/2 stream begins with. A turn of HTTP/1 begins before its request is there, and is never gRPC.
     fn of(&self, request: Option<&RequestHeader>) -> Bound {
         let route = request
-            .filter(|request| is_grpc(&request.headers))
+            .filter(|request| Protocol::of(&request.headers) == Protocol::Grpc)
             .and_then(|request| self.plan.rpc(request.uri.path()));
         match route {
             None => Bound::Turn(self.turn),
@@ -89,14 +99,11 @@ impl HttpServerApp for Guard {
         HeadBound::begins(&session, self.bounds.head);
         let answered = self.proxy.process_new_http(session, shutdown);
         match bound {
-            Bound::Turn(turn) => match tokio::time::timeout(turn, answered).await {
-                Ok(reused) => reused,
-                Err(_) => {
-                    metrics::slow_clients().inc();
-                    tracing::info!("a client was let go that did not go on");
-                    None
-                }
-            },
+            Bound::Turn(turn) => {
+                STREAMS
+                    .scope(Cell::new(false), within(turn, answered))
+                    .await
+            }
             Bound::Call(route, bound) => match tokio::time::timeout(bound, answered).await {
                 Ok(reused) => reused,
                 Err(_) => {
@@ -111,7 +118,7 @@ impl HttpServerApp for Guard {
                 }
             },
             Bound::OwnStream => tokio::select! {
-                reused = tokio::time::timeout(OWN_STREAM, answered) => reused.ok().flatten(),
+                reused = tokio::time::timeout(own::LONGEST, answered) => reused.ok().flatten(),
                 () = after_stop(shutdown.clone()) => None,
             },
             Bound::Endless => answered.await,
@@ -128,6 +135,24 @@ impl HttpServerApp for Guard {
 
     async fn http_cleanup(&self) {
         self.proxy.http_cleanup().await;
+    }
+}
+
+/// What comes of a turn within its bound, or without it from when it is a stream.
+async fn within(
+    bound: Duration,
+    answered: impl Future<Output = Option<ReusedHttpStream>>,
+) -> Option<ReusedHttpStream> {
+    let mut answered = pin!(answered);
+    let within = tokio::time::timeout(bound, &mut answered).await;
+    match within {
+        Ok(reused) => reused,
+        Err(_) if STREAMS.with(Cell::get) => answered.await,
+        Err(_) => {
+            metrics::slow_clients().inc();
+            tracing::info!("a client was let go that did not go on");
+            None
+        }
     }
 }
 
@@ -161,6 +186,26 @@ mod tests {
         request
     }
 
+    #[tokio::test]
+    async fn a_turn_has_an_end_unless_it_is_a_stream() {
+        let ends = async |streams: bool| {
+            let ended = Cell::new(false);
+            let answered = async {
+                if streams {
+                    becomes_a_stream();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                ended.set(true);
+                None
+            };
+            let bounded = within(Duration::from_millis(1), answered);
+            STREAMS.scope(Cell::new(false), bounded).await;
+            ended.get()
+        };
+        assert!(!ends(false).await);
+        assert!(ends(true).await);
+    }
+
     #[test]
     fn whatever_is_not_a_stream_of_a_service_has_an_end() {
         let bounds = bounds();
@@ -179,9 +224,11 @@ mod tests {
         }
         let turn = Duration::from_secs(120) + ten_seconds + MARGIN;
         let rest = request("/v1/sessions:login", "application/json");
+        let web = request("/grpc.health.v1.Health/Watch", "application/grpc-web+proto");
         for bound in [
             bounds.of(None),
             bounds.of(Some(&rest)),
+            bounds.of(Some(&web)),
             grpc("/nothing.Here/AtAll"),
         ] {
             assert!(matches!(bound, Bound::Turn(bound) if bound == turn));

@@ -20,17 +20,26 @@ use crate::config::BoundConfig;
 use crate::limits::{Class, Limits};
 use crate::metrics::RouteMetrics;
 use paths::{Found, Paths};
-pub(crate) use route::{Binding, Body, BoundVariable, Requirement, Route};
+pub(crate) use route::{Binding, Body, BoundVariable, Requirement, Route, Shape};
 use template::{Segment, Template, TemplateError};
 
 /// The upstream inside of this process: reflection and health.
 pub(crate) const OWN: &str = "self";
 
 /// What it serves.
-const HEALTH: [&str; 2] = ["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch"];
-const REFLECTION: [&str; 2] = [
-    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+const HEALTH: [(&str, Shape); 2] = [
+    ("grpc.health.v1.Health/Check", Shape::Unary),
+    ("grpc.health.v1.Health/Watch", Shape::ServerStream),
+];
+const REFLECTION: [(&str, Shape); 2] = [
+    (
+        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        Shape::ClientStream,
+    ),
+    (
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        Shape::ClientStream,
+    ),
 ];
 /// Bytes that a call of it may send in all: some hundred questions of reflection, each of which may be answered by many files.
 const OWN_BODY: usize = 64 * 1024;
@@ -70,7 +79,7 @@ pub enum PlanError {
     },
     #[error("{rpc}: there is no field `{field}` that HTTP can be bound to")]
     UnknownField { rpc: String, field: String },
-    #[error("{0}: streams cannot be bound to HTTP")]
+    #[error("{0}: a stream of requests cannot be bound to HTTP")]
     StreamOverHttp(String),
     #[error("{0}: its HTTP rule has no method or path")]
     EmptyRule(String),
@@ -97,9 +106,9 @@ impl Plan {
             paths: Paths::default(),
             table: Vec::new(),
         };
-        let reflection: &[&str] = if reflection { &REFLECTION } else { &[] };
-        for name in HEALTH.iter().chain(reflection) {
-            plan.add(own_route(name, limits), "PUBLIC");
+        let reflection: &[(&str, Shape)] = if reflection { &REFLECTION } else { &[] };
+        for (name, shape) in HEALTH.iter().chain(reflection) {
+            plan.add(own_route(name, *shape, limits), "PUBLIC");
         }
         for service in pool.services() {
             for method in service.methods() {
@@ -197,10 +206,9 @@ impl Plan {
         who: &str,
     ) -> Result<(), PlanError> {
         let rpc = &route.name;
-        let deadline = route
-            .deadline
-            .filter(|_| !method.is_client_streaming() && !method.is_server_streaming())
-            .ok_or_else(|| PlanError::StreamOverHttp(rpc.clone()))?;
+        if route.shape == Shape::ClientStream {
+            return Err(PlanError::StreamOverHttp(rpc.clone()));
+        }
         let (http_method, path) = pattern(rule).ok_or_else(|| PlanError::EmptyRule(rpc.clone()))?;
         let template = Template::parse(path).map_err(|error| PlanError::Template {
             rpc: rpc.clone(),
@@ -250,7 +258,6 @@ impl Plan {
         let binding = Arc::new(Binding {
             metrics: RouteMetrics::new(&http_method, path),
             route: route.clone(),
-            deadline,
             template: path.to_owned(),
             verb: template.verb.clone(),
             input,
@@ -289,7 +296,7 @@ fn route(
             class: name.to_owned(),
         })?),
     };
-    let streams = method.is_client_streaming() || method.is_server_streaming();
+    let shape = Shape::of(method);
     let deadline = if edge.deadline_ms == 0 {
         bounds.deadline
     } else {
@@ -302,9 +309,10 @@ fn route(
         policy: limits.policy(class, access.signed_in),
         name: rpc,
         upstream,
+        shape,
         access,
         class,
-        deadline: (!streams || edge.deadline_ms != 0)
+        deadline: (shape == Shape::Unary || edge.deadline_ms != 0)
             .then(|| Duration::from_millis(deadline.into())),
         max_body: if edge.max_body_bytes == 0 {
             bounds.max_body
@@ -316,11 +324,12 @@ fn route(
     })
 }
 
-fn own_route(name: &str, limits: &Limits) -> Route {
+fn own_route(name: &str, shape: Shape, limits: &Limits) -> Route {
     Route {
         name: name.to_owned(),
         path: rpc_path(name),
         upstream: OWN.to_owned(),
+        shape,
         access: Requirement::default(),
         class: None,
         deadline: None,

@@ -18,6 +18,7 @@ pub(crate) struct Route {
     pub(crate) path: PathAndQuery,
     /// Name of the upstream that serves it.
     pub(crate) upstream: String,
+    pub(crate) shape: Shape,
     pub(crate) access: Requirement,
     pub(crate) class: Option<Class>,
     /// The longest that a call may take; none for streams, which end when either side ends them.
@@ -32,6 +33,16 @@ pub(crate) struct Route {
     pub(crate) metrics: RouteMetrics,
 }
 
+/// Which side sends a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Unary,
+    /// The service.
+    ServerStream,
+    /// The client; the service may send one, too.
+    ClientStream,
+}
+
 /// Who may call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Requirement {
@@ -44,11 +55,9 @@ pub(crate) struct Requirement {
     pub(crate) recent_login: u64,
 }
 
-/// One HTTP binding of a unary RPC.
+/// One HTTP binding of an RPC that takes one message.
 pub(crate) struct Binding {
     pub(crate) route: std::sync::Arc<Route>,
-    /// That of its route, which is unary and so has one.
-    pub(crate) deadline: Duration,
     /// The template as the contract writes it: `http_route` in metrics.
     pub(crate) template: String,
     /// The custom verb that ends the path; empty where there is none.
@@ -77,6 +86,16 @@ pub(crate) enum Body {
     None,
     Whole,
     Field(FieldDescriptor),
+}
+
+impl Shape {
+    pub(crate) fn of(method: &MethodDescriptor) -> Self {
+        match (method.is_client_streaming(), method.is_server_streaming()) {
+            (true, _) => Self::ClientStream,
+            (false, true) => Self::ServerStream,
+            (false, false) => Self::Unary,
+        }
+    }
 }
 
 impl Requirement {

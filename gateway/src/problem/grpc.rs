@@ -38,18 +38,23 @@ impl Problem {
         Status::with_error_details(self.code, &*self.detail, details)
     }
 
-    /// Head of the answer over gRPC; it has no body, so it must end the stream.
-    pub(crate) fn to_grpc(&self, trace_id: &str) -> pingora::Result<ResponseHeader> {
+    /// The gRPC status as trailers.
+    pub(crate) fn to_trailers(&self, trace_id: &str) -> HeaderMap {
         let mut trailers = HeaderMap::new();
         if self.to_status(trace_id).add_header(&mut trailers).is_err() {
             trailers.insert("grpc-status", HeaderValue::from(self.code as i32));
         }
+        trailers
+    }
+
+    /// Head of the answer over gRPC; it has no body, so it must end the stream.
+    pub(crate) fn to_grpc(&self, trace_id: &str) -> pingora::Result<ResponseHeader> {
         let mut head = ResponseHeader::build_no_case(200, Some(6 + self.headers.len()))?;
         head.insert_header(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/grpc"),
         )?;
-        for (name, value) in trailers {
+        for (name, value) in self.to_trailers(trace_id) {
             if let Some(name) = name {
                 head.append_header(name, value)?;
             }

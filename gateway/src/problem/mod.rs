@@ -1,6 +1,8 @@
-//! Everything that a client is told when a request fails, in one type and one place; `rest` and `grpc` are its encodings.
+//! Everything that a client is told when a request fails, in one type and one place; `rest`, `grpc` and `grpc_web`
+//! are its encodings.
 
 mod grpc;
+mod grpc_web;
 mod rest;
 mod upstream;
 

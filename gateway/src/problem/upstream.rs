@@ -14,6 +14,14 @@ use super::{Problem, Violation};
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
 impl Problem {
+    /// Turns the status that a call came to into a problem. A service that is away or late is logged.
+    pub(crate) fn from_call(upstream: &str, rpc: &str, status: &Status) -> Box<Self> {
+        if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) {
+            tracing::warn!(upstream, rpc, error = status.message(), "call failed");
+        }
+        Self::from_status(status)
+    }
+
     /// Turns the status of a service into a problem. A status without ErrorInfo did not come from a handler that follows the
     /// contracts: its code is told, and its message only where the fault is not the server's.
     pub(crate) fn from_status(status: &Status) -> Box<Self> {

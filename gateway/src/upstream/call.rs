@@ -1,4 +1,4 @@
-//! One unary call, with its deadline, and a second try where that is safe.
+//! One unary call, with its deadline, and a second try where that is safe. `answers` begins a call in the same way.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use telemetry::prometheus::{Histogram, HistogramVec, IntCounter};
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
-use tonic::{ConnectError, Request, Status};
+use tonic::{Code, ConnectError, Request, Status};
 
 use super::Upstream;
 use super::bytes_codec::BytesCodec;
 use crate::metrics;
 use crate::plan::Route;
 
-/// Largest answer.
-const LARGEST: usize = 16 << 20;
+/// Largest message of an answer.
+pub(super) const LARGEST: usize = 16 << 20;
 /// A try that has less left than this is not begun.
 const WORTH_A_TRY: Duration = Duration::from_millis(5);
 
@@ -28,7 +28,8 @@ pub(crate) struct Call<'a> {
     pub(crate) route: &'a Route,
     pub(crate) headers: HeaderMap,
     pub(crate) message: Bytes,
-    pub(crate) deadline: Instant,
+    /// None for a stream that ends when either side ends it.
+    pub(crate) deadline: Option<Instant>,
 }
 
 pub(super) struct CallMetrics {
@@ -46,6 +47,17 @@ impl CallMetrics {
             calls,
         }
     }
+
+    pub(super) fn observe(&self, upstream: &str, code: Code, took: Duration) {
+        let took = took.as_secs_f64();
+        match code {
+            Code::Ok => self.ok.observe(took),
+            code => self
+                .calls
+                .with_label_values(&[upstream, code_name(code)])
+                .observe(took),
+        }
+    }
 }
 
 impl Upstream {
@@ -54,50 +66,74 @@ impl Upstream {
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Bytes, Status> {
         let begun = Instant::now();
         let turn = self.turn();
-        let first = self.attempt(&call, turn).await;
-        let outcome = match first {
-            Err(status)
-                if may_repeat(&status, call.route.repeatable) && remaining(&call) > WORTH_A_TRY =>
-            {
-                self.metrics.retries.inc();
-                tracing::debug!(upstream = self.name, rpc = call.route.name, %status, "second try");
+        let outcome = match self.attempt(&call, turn).await {
+            Err(status) if self.tries_again(&call, &status) => {
                 self.attempt(&call, turn.wrapping_add(1)).await
             }
             outcome => outcome,
         };
-        let took = begun.elapsed().as_secs_f64();
-        match &outcome {
-            Ok(_) => self.metrics.ok.observe(took),
-            Err(status) => self
-                .metrics
-                .calls
-                .with_label_values(&[self.name.as_str(), code_name(status.code())])
-                .observe(took),
-        }
+        let code = outcome.as_ref().err().map_or(Code::Ok, Status::code);
+        self.metrics.observe(&self.name, code, begun.elapsed());
         outcome
     }
 
+    /// Whether a call that has failed like this is sent a second time, which is counted.
+    pub(super) fn tries_again(&self, call: &Call<'_>, status: &Status) -> bool {
+        let again = may_repeat(status, call.route.repeatable) && call.remaining() > WORTH_A_TRY;
+        if again {
+            self.metrics.retries.inc();
+            tracing::debug!(upstream = self.name, rpc = call.route.name, %status, "second try");
+        }
+        again
+    }
+
     async fn attempt(&self, call: &Call<'_>, turn: usize) -> Result<Bytes, Status> {
-        let Some(channel) = self.channel(turn) else {
-            return Err(Status::unavailable(format!("{} has no address", self.name)));
-        };
-        let left = remaining(call);
-        let mut headers = call.headers.clone();
-        headers.insert("grpc-timeout", grpc_timeout(left));
-        let request = Request::from_parts(
+        let channel = self.connected(turn)?;
+        call.in_time(unary(channel, call.request(), call.route))
+            .await
+    }
+
+    pub(super) fn connected(&self, turn: usize) -> Result<Channel, Status> {
+        self.channel(turn)
+            .ok_or_else(|| Status::unavailable(format!("{} has no address", self.name)))
+    }
+}
+
+impl Call<'_> {
+    pub(super) fn request(&self) -> Request<Bytes> {
+        let mut headers = self.headers.clone();
+        if self.deadline.is_some() {
+            headers.insert("grpc-timeout", grpc_timeout(self.remaining()));
+        }
+        Request::from_parts(
             MetadataMap::from_headers(headers),
             http::Extensions::new(),
-            call.message.clone(),
-        );
-        match tokio::time::timeout(left, unary(channel, request, call.route)).await {
+            self.message.clone(),
+        )
+    }
+
+    /// What `attempt` comes to before the deadline.
+    pub(super) async fn in_time<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
+        match tokio::time::timeout(self.remaining(), attempt).await {
             // tonic's own timer for the same deadline calls it cancelled.
-            Ok(Err(_)) if remaining(call).is_zero() => {
-                Err(Status::deadline_exceeded("the deadline passed"))
-            }
+            Ok(Err(_)) if self.remaining().is_zero() => Err(late()),
             Ok(outcome) => outcome.map_err(as_unavailable),
-            Err(_) => Err(Status::deadline_exceeded("the deadline passed")),
+            Err(_) => Err(late()),
         }
     }
+
+    fn remaining(&self) -> Duration {
+        self.deadline.map_or(Duration::MAX, |deadline| {
+            deadline.saturating_duration_since(Instant::now())
+        })
+    }
+}
+
+pub(super) fn late() -> Status {
+    Status::deadline_exceeded("the deadline passed")
 }
 
 async fn unary(channel: Channel, request: Request<Bytes>, route: &Route) -> Result<Bytes, Status> {
@@ -112,12 +148,8 @@ async fn unary(channel: Channel, request: Request<Bytes>, route: &Route) -> Resu
         .map(tonic::Response::into_inner)
 }
 
-fn remaining(call: &Call<'_>) -> Duration {
-    call.deadline.saturating_duration_since(Instant::now())
-}
-
 /// A status that a service sent has no source. With one, the connection failed, whatever code tonic made of it.
-fn as_unavailable(status: Status) -> Status {
+pub(super) fn as_unavailable(status: Status) -> Status {
     let Some(cause) = status.source() else {
         return status;
     };
@@ -167,8 +199,6 @@ pub(crate) fn grpc_timeout(left: Duration) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
-
     use super::*;
 
     #[test]

@@ -1,6 +1,7 @@
 //! The services behind the gateway: where each is, connections to it, and calls. Both ways through the gateway, transcoded and
 //! passed through, ask here.
 
+mod answers;
 mod bytes_codec;
 mod call;
 mod connections;
@@ -16,6 +17,7 @@ use http::{HeaderValue, Uri};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+pub(crate) use answers::Next;
 pub(crate) use call::{Call, grpc_timeout};
 pub(crate) use connections::CONNECT;
 use connections::Connections;

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod connections;
+mod cors;
 mod grpc;
+mod grpc_web;
 mod limits;
 mod rest;
 mod stack;
+mod streams;
 mod tokens;
 mod upstreams;
 mod wrong_input;

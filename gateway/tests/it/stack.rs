@@ -1,7 +1,9 @@
 //! A gateway on a port of its own, and one server that plays every service behind it.
 
+pub(crate) mod counting;
 mod services;
 mod trust;
+mod web;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use chassis::process::Process;
 use clap::Parser as _;
 use gateway::Config;
+use prost_reflect::DescriptorPool;
 use reqwest::Method;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -20,6 +23,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 
 pub(crate) use services::Seen;
 pub(crate) use trust::{Issuer, TrustFeed, claims, claims_of};
+pub(crate) use web::{Encoding, WebAnswer, frame};
 
 pub(crate) const ISSUER: &str = "https://issuer.test";
 pub(crate) const AUDIENCE: &str = "test";
@@ -56,6 +60,15 @@ impl Stack {
 
     /// With a service in place of the one that plays user.
     pub(crate) async fn with_user_at(user: Option<SocketAddr>, arguments: &[&str]) -> Self {
+        Self::of(grimoire_proto::descriptors(), user, arguments).await
+    }
+
+    /// With other contracts than those of Grimoire.
+    pub(crate) async fn of(
+        contracts: &DescriptorPool,
+        user: Option<SocketAddr>,
+        arguments: &[&str],
+    ) -> Self {
         let issuer = Issuer::new("first");
         let feed = Arc::new(TrustFeed::new(&issuer));
         let seen = Arc::new(Seen::default());
@@ -96,7 +109,7 @@ impl Stack {
         let process = Process::start("gateway", &config.process, axum::Router::new())
             .await
             .unwrap();
-        let started = gateway::start(&config, &process).await.unwrap();
+        let started = gateway::start(&config, contracts, &process).await.unwrap();
         let address = started.address();
         let served = tokio::spawn({
             let process = process.clone();

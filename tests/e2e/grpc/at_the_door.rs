@@ -8,7 +8,9 @@ use grimoire_proto::user::v1::GetProfileRequest;
 use grimoire_proto::user::v1::profile_service_client::ProfileServiceClient;
 use prost_reflect::MethodDescriptor;
 use reqwest::Method;
-use tests::stack::{Person, eventually, shared};
+use tests::grpc_web::Encoding;
+use tests::rest::Client;
+use tests::stack::{Person, TestStack, eventually, shared};
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -19,7 +21,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use super::{call, channel, methods, refused, with};
+use super::{call, call_web, channel, methods, path, refused, with};
 
 fn level(method: &MethodDescriptor) -> Level {
     access::of(method).expect("an access option").level()
@@ -30,7 +32,20 @@ fn is_mesh(method: &MethodDescriptor) -> bool {
 }
 
 fn bearer(person: &Person) -> String {
-    format!("Bearer {}", person.tokens["accessToken"].as_str().unwrap())
+    format!("Bearer {}", token(person))
+}
+
+/// A client of gRPC-Web for each of its encodings, each with an address, and so a budget, of its own.
+fn web(stack: &TestStack, token: Option<&str>) -> [(Encoding, Client); 2] {
+    Encoding::BOTH.map(|encoding| {
+        let client = stack.client();
+        let client = token.map_or(client.clone(), |token| client.with_token(token));
+        (encoding, client)
+    })
+}
+
+fn token(person: &Person) -> &str {
+    person.tokens["accessToken"].as_str().unwrap()
 }
 
 /// What reflection answers to one question; none where it refuses.
@@ -144,14 +159,18 @@ async fn methods_for_other_processes_do_not_exist_at_the_gateway() {
     let stack = shared().await;
     let gateway = channel(stack, "gateway").await;
     let admin = stack.admin().await;
+    let web = web(stack, Some(token(&admin)));
     let token = bearer(&admin);
     for method in methods().iter().filter(|method| is_mesh(method)) {
         let called = call(&gateway, method, &[], &[("authorization", &*token)]).await;
         refused(&called.unwrap_err(), "ROUTE_NOT_FOUND");
-        let service = method.parent_service().full_name();
-        let path = format!("/{service}/{}", method.name());
+        let path = path(method);
         let answer = admin.client.post(&path, serde_json::json!({})).await;
         answer.problem(404, "ROUTE_NOT_FOUND");
+        for (encoding, client) in &web {
+            let called = call_web(client, *encoding, method, &[]).await;
+            refused(&called.unwrap_err(), "ROUTE_NOT_FOUND");
+        }
     }
 }
 
@@ -160,6 +179,7 @@ async fn a_method_for_people_who_are_signed_in_needs_a_token() {
     let stack = shared().await;
     let gateway = channel(stack, "gateway").await;
     let client = stack.client();
+    let web = web(stack, None);
     let signed_in = |method: &MethodDescriptor| level(method) == Level::SignedIn;
     for method in methods().iter().filter(|method| signed_in(method)) {
         let called = call(&gateway, method, &[], &[]).await;
@@ -175,6 +195,10 @@ async fn a_method_for_people_who_are_signed_in_needs_a_token() {
         let (verb, path) = binding(method).expect("it is bound to HTTP");
         let answer = client.send(verb, &path("me"), None).await.unwrap();
         answer.problem(401, "TOKEN_MISSING");
+        for (encoding, client) in &web {
+            let called = call_web(client, *encoding, method, &[]).await;
+            refused(&called.unwrap_err(), "TOKEN_MISSING");
+        }
     }
 }
 
@@ -183,6 +207,7 @@ async fn a_method_for_a_role_needs_it() {
     let stack = shared().await;
     let gateway = channel(stack, "gateway").await;
     let person = stack.sign_up().await;
+    let web = web(stack, Some(token(&person)));
     let token = bearer(&person);
     let of_a_role = |method: &MethodDescriptor| !access::of(method).unwrap().roles.is_empty();
     for method in methods().iter().filter(|method| of_a_role(method)) {
@@ -191,6 +216,10 @@ async fn a_method_for_a_role_needs_it() {
         let (verb, path) = binding(method).expect("it is bound to HTTP");
         let answer = person.client.send(verb, &path("me"), None).await.unwrap();
         answer.problem(403, "ROLE_REQUIRED");
+        for (encoding, client) in &web {
+            let called = call_web(client, *encoding, method, &[]).await;
+            refused(&called.unwrap_err(), "ROLE_REQUIRED");
+        }
     }
 }
 
@@ -200,6 +229,9 @@ async fn what_belongs_to_another_person_does_not_exist() {
     let gateway = channel(stack, "gateway").await;
     let (owner, stranger) = (stack.sign_up().await, stack.sign_up().await);
     let (own, strange) = (bearer(&owner), bearer(&stranger));
+    // Two strangers have twice the budget.
+    let another = stack.sign_up().await;
+    let web = web(stack, Some(token(&another)));
     let nobody = uuid::Uuid::now_v7().to_string();
     for method in methods() {
         let field = access::of(&method).unwrap().owner;
@@ -215,6 +247,10 @@ async fn what_belongs_to_another_person_does_not_exist() {
             let body = (verb != Method::GET && verb != Method::DELETE).then(|| "{}".to_owned());
             let answer = stranger.client.send(verb, &path(account), body).await;
             answer.unwrap().problem(404, "RESOURCE_NOT_FOUND");
+            for (encoding, client) in &web {
+                let called = call_web(client, *encoding, &method, &fields).await;
+                refused(&called.unwrap_err(), "RESOURCE_NOT_FOUND");
+            }
         }
         // What changes something is tried by its owner elsewhere.
         if !only_reads(&method) {

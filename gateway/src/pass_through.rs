@@ -1,0 +1,92 @@
+//! Native gRPC, which Pingora passes through: where a call goes, what its service is told, and how much of it there may be.
+
+use std::time::Duration;
+
+use grimoire_proto::Reason;
+use http::{HeaderMap, HeaderValue, header};
+use pingora::http::RequestHeader;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+
+use crate::deadline::time_left;
+use crate::exchange::Exchange;
+use crate::filters::route::Target;
+use crate::plan::OWN;
+use crate::problem::Problem;
+use crate::upstream::{CONNECT, grpc_timeout};
+
+/// How long a connection to a service may be idle.
+const IDLE: Duration = Duration::from_secs(60);
+/// Streams of one connection to a service.
+const STREAMS: usize = 100;
+/// How often a connection to a service is asked whether anybody is there.
+const PING: Duration = Duration::from_secs(10);
+/// A gRPC message has a head of five bytes.
+const FRAME: usize = 5;
+
+/// The connection of a call, or of its second try.
+pub(crate) fn peer(exchange: &mut Exchange, threads: usize) -> pingora::Result<HttpPeer> {
+    let upstream = exchange.upstream.as_ref();
+    let turn = *exchange
+        .turn
+        .get_or_insert_with(|| upstream.map_or(0, |upstream| upstream.turn()));
+    let address =
+        upstream.and_then(|upstream| upstream.address(turn.wrapping_add(exchange.tries.into())));
+    let (address, turn) = address.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))?;
+    let mut peer = HttpPeer::new(address, false, String::new());
+    // As many connections as worker threads: calls on one take turns on its lock.
+    peer.group_key = (turn % threads) as u64;
+    peer.options.set_http_version(2, 2);
+    peer.options.max_h2_streams = STREAMS;
+    peer.options.connection_timeout = Some(CONNECT);
+    peer.options.total_connection_timeout = Some(CONNECT);
+    peer.options.idle_timeout = Some(IDLE);
+    // A service that vanished without a word would keep its connection, and calls would go there.
+    peer.options.h2_ping_interval = Some(PING);
+    Ok(peer)
+}
+
+/// Says who calls in place of what the client said for itself, and how much time is left.
+pub(crate) fn tell(request: &mut RequestHeader, exchange: &Exchange) -> pingora::Result<()> {
+    let metadata = exchange.metadata(&request.headers);
+    for secret in [header::AUTHORIZATION, header::COOKIE] {
+        request.remove_header(&secret);
+    }
+    for theirs in ["traceparent", "tracestate", "baggage"] {
+        request.remove_header(theirs);
+    }
+    for (name, value) in &metadata {
+        request.insert_header(name, value.clone())?;
+    }
+    request.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
+    if let Some(upstream) = &exchange.upstream {
+        request.insert_header(header::HOST, upstream.authority.clone())?;
+    }
+    if let Some(left) = time_left(&request.headers, exchange) {
+        request.insert_header("grpc-timeout", grpc_timeout(left))?;
+    }
+    Ok(())
+}
+
+/// Bounds what a unary call sends, and a stream of reflection or health in all. A stream of a service is bounded there, message
+/// by message.
+pub(crate) fn bound(sent: usize, exchange: &mut Exchange) -> pingora::Result<()> {
+    let Some(route) = exchange.target.as_ref().and_then(Target::route) else {
+        return Ok(());
+    };
+    exchange.passed += sent;
+    let bounded = route.deadline.is_some() || route.upstream == OWN;
+    if bounded && exchange.passed > route.max_body + FRAME {
+        let detail = format!("the message is larger than {} bytes", route.max_body);
+        exchange.refusal = Some(Problem::new(Reason::BodyTooLarge, detail));
+        return Err(Error::new_down(ErrorType::InvalidHTTPHeader));
+    }
+    Ok(())
+}
+
+/// Remembers the status of a call, wherever it stands.
+pub(crate) fn note_status(headers: &HeaderMap, exchange: &mut Exchange) {
+    if let Some(status) = headers.get("grpc-status") {
+        exchange.grpc_status = Some(tonic::Code::from_bytes(status.as_bytes()));
+    }
+}

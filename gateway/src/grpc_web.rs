@@ -2,7 +2,7 @@
 //! four of length, and a message; the last frame of an answer has the trailers. In text mode all of it is base64.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -11,7 +11,9 @@ mod listener;
 mod log_line;
 mod metrics;
 mod open_files;
+mod openapi;
 mod own;
+mod pages;
 mod places;
 mod plan;
 mod problem;
@@ -37,6 +39,7 @@ use tokio::task::JoinSet;
 pub use config::Config;
 use limits::Limits;
 use listener::Listener;
+use pages::Pages;
 use places::Places;
 use plan::Plan;
 use proxy::Gateway;
@@ -132,6 +135,14 @@ pub async fn start(config: &Config, process: &Process) -> Result<Started, StartE
     open(config, Routes::compile(config)?, process).await
 }
 
+/// The description of the API as a gateway with this configuration would serve it: OpenAPI 3.1.
+///
+/// # Errors
+/// Where the contracts make no plan.
+pub fn openapi(config: &Config) -> Result<serde_json::Value, StartError> {
+    Ok(openapi::document(&Routes::compile(config)?.plan))
+}
+
 /// What is made of the contracts before anything runs.
 struct Routes {
     plan: Arc<Plan>,
@@ -141,12 +152,15 @@ struct Routes {
 impl Routes {
     fn compile(config: &Config) -> Result<Self, StartError> {
         let limits = Limits::new(&config.limits);
-        let plan = Plan::compile(
+        let mut plan = Plan::compile(
             grimoire_proto::descriptors(),
             &config.bounds,
             &limits,
             config.reflects(),
         )?;
+        if config.documents() {
+            plan.pages = Pages::new(&openapi::document(&plan));
+        }
         Ok(Self {
             plan: Arc::new(plan),
             limits: Arc::new(limits),

@@ -8,6 +8,7 @@ mod grpc;
 mod journey;
 mod life;
 mod mesh;
+mod openapi;
 mod passwords;
 mod start_up;
 mod tiltfile;

@@ -1,5 +1,6 @@
 //! What end-to-end tests and benchmarks are written with: the whole system, clients, a mail server, and the checker of histories.
 
+pub mod api;
 pub mod bench;
 pub mod collector;
 pub mod configuration;
@@ -10,6 +11,7 @@ pub mod observe;
 pub mod planted;
 pub mod process;
 pub mod program;
+pub mod reference;
 pub mod rest;
 pub mod smtp;
 pub mod stack;

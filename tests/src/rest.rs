@@ -7,6 +7,8 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::api;
+
 /// One client with an address of its own, so that limits per address stay at their production values.
 #[derive(Clone)]
 pub struct Client {
@@ -95,7 +97,8 @@ impl Client {
         self.send_as("application/json", method, path, body).await
     }
 
-    /// Any request whose body, where it has one, claims this media type.
+    /// Any request whose body, where it has one, claims this media type. Panics where the answer is one that the description of the API
+    /// does not have.
     pub async fn send_as(
         &self,
         media_type: &str,
@@ -103,7 +106,9 @@ impl Client {
         path: &str,
         body: Option<String>,
     ) -> reqwest::Result<Answer> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -113,12 +118,16 @@ impl Client {
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await?;
-        Ok(Answer {
+        let answer = Answer {
             status,
             headers,
             body: serde_json::from_str(&text).unwrap_or_default(),
             text,
-        })
+        };
+        if let Some(wrong) = api::undescribed(&method, path, &answer) {
+            panic!("{wrong}");
+        }
+        Ok(answer)
     }
 }
 

@@ -5,6 +5,7 @@
 mod connections;
 mod grpc;
 mod limits;
+mod pages;
 mod rest;
 mod stack;
 mod tokens;

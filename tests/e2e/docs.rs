@@ -1,8 +1,9 @@
-//! What README.md, docs/ and the READMEs of the crates say is so: their commands run, their calls fit the contracts, their links lead
-//! somewhere.
+//! What README.md, docs/, the runbooks and the READMEs of the crates say is so: their commands run, their calls fit the contracts,
+//! their links lead somewhere.
 
 mod blocks;
 mod calls;
+mod commands;
 mod links;
 mod running;
 
@@ -18,7 +19,7 @@ struct Document {
     text: String,
 }
 
-/// README.md, docs/*.md, and each README.md below.
+/// README.md, docs/*.md, the runbooks, and each README.md below.
 fn documents() -> Vec<Document> {
     let mut documents = Vec::new();
     collect(&root(), &mut documents);
@@ -38,7 +39,9 @@ fn collect(folder: &Path, documents: &mut Vec<Document>) {
             if !name.starts_with('.') && name != "target" && name != "node_modules" {
                 collect(&path, documents);
             }
-        } else if name == "README.md" || (name.ends_with(".md") && folder.ends_with("docs")) {
+        } else if name == "README.md"
+            || (name.ends_with(".md") && (folder.ends_with("docs") || folder.ends_with("runbooks")))
+        {
             let relative = path.strip_prefix(root()).expect("it is in the repository");
             documents.push(Document {
                 path: relative.display().to_string(),

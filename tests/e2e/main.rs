@@ -1,7 +1,10 @@
 //! End-to-end tests: the built programs, a private PostgreSQL and Apache Kafka, and clients that see only what anybody sees.
 
+mod addresses;
+mod admin;
 mod configuration;
 mod contracts;
+mod dashboards;
 mod docs;
 mod faults;
 mod grpc;
@@ -10,6 +13,7 @@ mod life;
 mod mesh;
 mod openapi;
 mod passwords;
+mod signing_keys;
 mod start_up;
 mod tiltfile;
 mod tokens;

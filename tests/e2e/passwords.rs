@@ -16,7 +16,7 @@ use crate::grpc::{channel, refused, with_token};
 const NEW: &str = "nine quiet otters swim";
 
 /// Answers 401 with `reason` once the news of it has come to the gateway.
-async fn comes_to(client: &Client, reason: &str) {
+pub(crate) async fn comes_to(client: &Client, reason: &str) {
     eventually(reason, || async {
         let answer = client.get("/v1/accounts/me").await;
         (answer.body["reason"] == reason).then_some(())

@@ -161,3 +161,26 @@ fn services_readme_lists_the_deployables_of_the_topology_and_the_other_folders_a
         );
     }
 }
+
+#[test]
+fn prometheus_scrapes_the_admin_port_of_each_service_under_its_name() {
+    let path = root().join("observability/prometheus/prometheus.yaml");
+    let text = fs::read_to_string(path).expect("prometheus.yaml");
+    let values = |key: &'static str| {
+        text.lines()
+            .filter_map(move |line| line.trim().strip_prefix(key))
+    };
+    let scraped: BTreeSet<(String, String)> = values("- job_name: ")
+        .map(str::to_owned)
+        .zip(values("- targets: ").map(str::to_owned))
+        .collect();
+    let topology = topology();
+    let served: BTreeSet<(String, String)> = topology
+        .services()
+        .map(|(name, process)| {
+            let port = process.admin_port.expect("an admin port");
+            (name.clone(), format!("[\"127.0.0.1:{port}\"]"))
+        })
+        .collect();
+    assert_eq!(scraped, served);
+}

@@ -295,6 +295,10 @@ async fn another_persons_resources_do_not_exist() {
             "/v1/accounts/ID:changePassword",
             json!({"newPassword": "nine quiet otters swim"}),
         ),
+        (
+            "/v1/accounts/ID:changeEmail",
+            json!({"newEmail": "ada@example.com"}),
+        ),
         ("/v1/accounts/ID/sessions:revokeAll", json!({})),
     ];
     for (path, body) in calls {

@@ -11,6 +11,8 @@ pub mod observe;
 pub mod planted;
 pub mod process;
 pub mod program;
+pub mod prometheus;
+pub mod recorded;
 pub mod reference;
 pub mod rest;
 pub mod smtp;

@@ -139,28 +139,22 @@ async fn observe(system: &TestStack) -> Observed {
             committed.insert((row.get(0), row.get(1)), row.get(2));
         }
     }
-    // These tables only grow, so the order of transactions, and of places within one, is the order of application.
-    let applied = "order by xmin::text::bigint, ctid";
+    let published: Vec<Event> = topics
+        .iter()
+        .flat_map(|(topic, records)| records.iter().map(move |record| event(topic, record)))
+        .collect();
     let parked = "select (select count(*) from inbox.parked_keys) + (select count(*) from inbox.job_keys where due_at is null)";
     Observed {
         on_its_way,
-        published: topics
-            .iter()
-            .flat_map(|(topic, records)| records.iter().map(move |record| event(topic, record)))
-            .collect(),
-        audit: ids(
-            &mut events,
-            &format!("select id from audit_records {applied}"),
-        )
-        .await,
-        activities: ids(&mut user, &format!("select id from activities {applied}")).await,
+        audit: applied(&mut events, "audit_records", &published).await,
+        activities: applied(&mut user, "activities", &published).await,
+        published,
         journal: if has_journal {
             Some(
-                ids(
-                    &mut events,
-                    "select event_id from journal.entries order by place",
-                )
-                .await,
+                sqlx::query_scalar("select event_id from journal.entries order by place")
+                    .fetch_all(&mut events)
+                    .await
+                    .expect("ids"),
             )
         } else {
             None
@@ -241,11 +235,20 @@ async fn exists(connection: &mut PgConnection, question: &'static str) -> bool {
         .expect("an answer")
 }
 
-async fn ids(connection: &mut PgConnection, statement: &str) -> Vec<Uuid> {
-    sqlx::query_scalar(AssertSqlSafe(statement.to_owned()))
+/// Ids in a table that only grows, in the order of the transactions that wrote them. What one transaction wrote came about at once,
+/// wherever its rows found room, so it is given in the order of versions.
+async fn applied(connection: &mut PgConnection, table: &str, published: &[Event]) -> Vec<Uuid> {
+    let versions: BTreeMap<Uuid, i64> = published
+        .iter()
+        .map(|event| (event.id, event.version))
+        .collect();
+    let statement = format!("select xmin::text::bigint, id from {table}");
+    let mut rows: Vec<(i64, Uuid)> = sqlx::query_as(AssertSqlSafe(statement))
         .fetch_all(connection)
         .await
-        .expect("ids")
+        .expect("ids");
+    rows.sort_by_key(|(transaction, id)| (*transaction, versions.get(id).copied()));
+    rows.into_iter().map(|(_, id)| id).collect()
 }
 
 fn event(topic: &str, record: &Record) -> Event {

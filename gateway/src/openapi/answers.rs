@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chassis::grpc::code_name;
 use grimoire_proto::google::api::FieldBehavior;
 use grimoire_proto::{Reason, access, failures};
-use prost_reflect::{MessageDescriptor, MethodDescriptor};
+use prost_reflect::MethodDescriptor;
 use serde_json::{Map, Value, json};
 
 use super::schemas::{Place, Schemas};
@@ -98,13 +98,14 @@ fn reasons(binding: &Binding, method: &MethodDescriptor) -> Vec<Reason> {
     reasons
 }
 
-/// Whether the body is a resource that may say which version of it was read.
+/// Whether the body may say which version of a resource was read.
 fn has_version(binding: &Binding) -> bool {
-    let Body::Field(field) = &binding.body else {
-        return false;
+    let body = match &binding.body {
+        Body::None => None,
+        Body::Whole => Some(binding.input.clone()),
+        Body::Field(field) => field.kind().as_message().cloned(),
     };
-    let etag = |message: &MessageDescriptor| message.get_field_by_name("etag");
-    let etag = field.kind().as_message().and_then(etag);
+    let etag = body.and_then(|body| body.get_field_by_name("etag"));
     etag.is_some_and(|etag| !has_behavior(&etag, FieldBehavior::OutputOnly))
 }
 
@@ -148,7 +149,7 @@ fn refusal(status: u16, reasons: &[Reason]) -> Value {
     let more: &[&str] = match status {
         401 => &["WWW-Authenticate"],
         405 => &["Allow"],
-        429 | 503 => &["Retry-After"],
+        409 | 429 | 503 => &["Retry-After"],
         _ => &[],
     };
     json!({

@@ -76,6 +76,8 @@ pub const AUTH_LOGINS: &str = "auth_logins_total";
 pub const AUTH_REFRESHES: &str = "auth_refreshes_total";
 /// Counter: mails that were not sent because their address had enough.
 pub const AUTH_MAILS_CAPPED: &str = "auth_mails_capped_total";
+/// Gauge, seconds: how long the active signing key has signed.
+pub const AUTH_SIGNING_KEY_AGE: &str = "auth_signing_key_age_seconds";
 /// Gauge: gateways that follow this replica.
 pub const AUTH_TRUST_FOLLOWERS: &str = "auth_trust_followers";
 /// Counter: reads of keys and revocations that failed; followers hear nothing meanwhile.

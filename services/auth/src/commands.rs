@@ -16,6 +16,7 @@ use crate::config::{
 use crate::email::Email;
 use crate::error::Violation;
 use crate::password::{Password, PasswordError, StartError};
+use crate::roles;
 use crate::store::revocations::Target;
 use crate::store::{accounts, revocations, signing_keys};
 use crate::tokens::LONGEST_ACCESS_TOKEN;
@@ -169,11 +170,7 @@ pub async fn create_account(
 
 /// Gives a role, and outdates the tokens that do not show it. False when the account has it already.
 pub async fn grant_role(pool: &PgPool, email: &str, role: &str) -> Result<bool, CommandError> {
-    let well_formed = (1..=32).contains(&role.len())
-        && role
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if !well_formed {
+    if !roles::is_name(role) {
         return Err(CommandError::Argument(format!(
             "{role} is not the name of a role, such as admin"
         )));
@@ -190,6 +187,7 @@ pub async fn grant_role(pool: &PgPool, email: &str, role: &str) -> Result<bool, 
     let event = RolesChanged {
         account_id: id.to_string(),
         roles: account.roles,
+        by_account_id: String::new(),
     };
     outbox::append(
         &mut transaction,

@@ -135,6 +135,17 @@ pub struct IdentityConfig {
           value_parser = clap::value_parser!(u64).range(60..=600))]
     pub access_token_lifetime: u64,
 
+    /// Seconds that a signing key signs; the default is 30 days
+    #[arg(long, env = "GRIMOIRE_SIGNING_KEY_LIFETIME", default_value = "2592000", value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(5..=31_536_000))]
+    pub signing_key_lifetime: u64,
+
+    /// Seconds that a signing key is published before it signs: at least as long as others keep the JSON Web Key Set, which the
+    /// gateway lets them for 300
+    #[arg(long, env = "GRIMOIRE_SIGNING_KEY_PUBLISHED", default_value = "600", value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(0..=604_800))]
+    pub signing_key_published: u64,
+
     /// Seconds that a refresh token may lie unused; the default is 30 days
     #[arg(long, env = "GRIMOIRE_SESSION_IDLE_LIFETIME", default_value = "2592000", value_name = "SECONDS", value_parser = lifetime)]
     pub session_idle_lifetime: Duration,

@@ -9,6 +9,7 @@ use outbox::AppendError;
 use tonic::Status;
 
 use crate::password::PasswordError;
+use crate::roles::ADMIN;
 use crate::signing_keys::SigningKeyError;
 
 /// How a call can fail.
@@ -26,6 +27,8 @@ pub(crate) enum Error {
     TokenMissing,
     #[error("the session has ended")]
     SessionEnded,
+    #[error("the next signing key is not ready")]
+    SigningKeyNotReady,
     #[error("the token of the mail is invalid")]
     MailTokenInvalid,
     #[error("the token of the mail has expired")]
@@ -34,6 +37,13 @@ pub(crate) enum Error {
     MailTokenUsed,
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// What the caller would do to the own account.
+    #[error("an administrator would {0} the own account")]
+    OwnAccount(&'static str),
+    #[error("the caller is no administrator any more")]
+    RoleRequired,
+    #[error("the account has changed since it was read")]
+    StaleEtag,
     #[error("the notification has nothing left to tell")]
     NotificationObsolete,
     #[error(transparent)]
@@ -116,6 +126,11 @@ impl From<Error> for Status {
                 Reason::TokenMissing,
                 "send an access token or a refresh token",
             ),
+            Error::SigningKeyNotReady => Failure::new(
+                Reason::SigningKeyNotReady,
+                "a gateway does not know the next key yet, or it was published too lately",
+            )
+            .retry_after(Duration::from_secs(10)),
             Error::SessionEnded => {
                 Failure::new(Reason::TokenRevoked, "the session has ended: sign in again")
             }
@@ -133,6 +148,18 @@ impl From<Error> for Status {
             Error::NotFound(what) => {
                 Failure::new(Reason::ResourceNotFound, format!("there is no such {what}"))
             }
+            Error::OwnAccount(what) => Failure::new(
+                Reason::OwnAccount,
+                format!("you cannot {what} your own account: another administrator can"),
+            ),
+            Error::RoleRequired => {
+                Failure::new(Reason::RoleRequired, format!("needs a role: {ADMIN}"))
+                    .metadata("roles", ADMIN)
+            }
+            Error::StaleEtag => Failure::new(
+                Reason::EtagMismatch,
+                "the account has changed since it was read: read it again",
+            ),
             Error::NotificationObsolete => Failure::new(
                 Reason::NotificationObsolete,
                 "there is nothing left to tell",

@@ -8,8 +8,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{
-    address_state, failed_logins, known_devices, notifications, password_resets, registrations,
-    revocations, sessions, trust_followers,
+    address_state, email_changes, failed_logins, known_devices, notifications, password_resets,
+    registrations, revocations, sessions, signing_keys, trust_followers,
 };
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -54,12 +54,14 @@ async fn sweep(pool: &PgPool) -> Result<Round, sqlx::Error> {
         notifications::sweep(pool, most).await?,
         registrations::sweep(pool, most).await?,
         password_resets::sweep(pool, most).await?,
+        email_changes::sweep(pool, most).await?,
         sessions::sweep(pool, most).await?,
         revocations::sweep(pool, most).await?,
         known_devices::sweep(pool, most).await?,
         address_state::sweep(pool, most).await?,
         failed_logins::sweep(pool, most).await?,
         trust_followers::sweep(pool, most).await?,
+        signing_keys::sweep(pool, most).await?,
     ];
     Ok(Round {
         rows: swept.iter().sum(),

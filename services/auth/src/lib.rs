@@ -1,6 +1,7 @@
 //! Accounts, credentials, sessions, signing keys and roles: what this process serves and runs beside it. README.md tells what it
 //! owns and why it is built so.
 
+mod administration;
 mod client;
 mod commands;
 mod config;
@@ -17,6 +18,9 @@ mod password_hash;
 mod password_proof;
 mod refresh;
 mod refusal_floor;
+mod reset_mail;
+mod roles;
+mod rotation;
 mod rpc;
 mod sign_in;
 mod signing_keys;
@@ -28,11 +32,13 @@ mod trust;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::database::{self, DatabaseError};
 use chassis::grpc::Services;
 use chassis::process::{DevelopmentValue, Process};
 use grimoire_proto::auth::v1::account_service_server::AccountServiceServer;
+use grimoire_proto::auth::v1::admin_service_server::AdminServiceServer;
 use grimoire_proto::auth::v1::directory_service_server::DirectoryServiceServer;
 use grimoire_proto::auth::v1::notification_service_server::NotificationServiceServer;
 use grimoire_proto::auth::v1::session_service_server::SessionServiceServer;
@@ -40,6 +46,7 @@ use grimoire_proto::auth::v1::trust_service_server::TrustServiceServer;
 use outbox::{Relay, Wake};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+use telemetry::prometheus::IntCounterVec;
 use telemetry::{metrics, names};
 use tokio_util::sync::CancellationToken;
 
@@ -51,7 +58,8 @@ pub use keys::{KeyError, KeyRing, SecretKey};
 
 use email::Pseudonyms;
 use mail_token::MailTokens;
-use rpc::{AccountApi, DirectoryApi, NotificationApi, SessionApi, TrustApi};
+use rotation::Rotation;
+use rpc::{AccountApi, AdminApi, DirectoryApi, NotificationApi, SessionApi, TrustApi};
 use signing_keys::Signer;
 use tokens::TokenIssuer;
 use trust::Trust;
@@ -113,12 +121,22 @@ pub async fn services_over(
     let passwords = Arc::new(passwords);
     let pseudonyms = Pseudonyms::new(&config.address_key);
     let mail_tokens = MailTokens::new(&config.mail_token_key);
+    let trust = Trust::new(pool.clone(), stop.clone());
     let tokens = Arc::new(TokenIssuer {
         policy: config.token_policy(),
         refresh_keys: config.refresh_token_key.clone(),
-        signer: Signer::new(pool.clone(), config.key_encryption_key.clone()),
+        signer: Signer::new(
+            pool.clone(),
+            config.key_encryption_key.clone(),
+            trust.generation(),
+        ),
     });
-    let trust = Trust::new(pool.clone(), stop.clone());
+    let rotation = Rotation {
+        pool: pool.clone(),
+        keks: config.key_encryption_key.clone(),
+        lifetime: Duration::from_secs(config.signing_key_lifetime),
+        published: Duration::from_secs(config.signing_key_published),
+    };
 
     let accounts = AccountApi {
         pool: pool.clone(),
@@ -133,6 +151,15 @@ pub async fn services_over(
             "Mails that were not sent because their address had enough",
         ),
     };
+    let admin = AdminApi {
+        pool: pool.clone(),
+        pseudonyms: pseudonyms.clone(),
+        mail_tokens: mail_tokens.clone(),
+        passwords: Arc::clone(&passwords),
+        rotation: rotation.clone(),
+        trust: Arc::clone(&trust),
+        relay: relay.clone(),
+    };
     let sessions = SessionApi {
         pool: pool.clone(),
         pseudonyms,
@@ -140,20 +167,21 @@ pub async fn services_over(
         tokens,
         trust: Arc::clone(&trust),
         relay,
-        logins: metrics::counter_vec(
+        logins: by_outcome(
             names::AUTH_LOGINS,
             "Attempts to sign in with a password",
-            &["outcome"],
+            &["succeeded", "refused", "delayed"],
         ),
-        refreshes: metrics::counter_vec(
+        refreshes: by_outcome(
             names::AUTH_REFRESHES,
             "Refresh tokens that were presented",
-            &["outcome"],
+            &["rotated", "repeated", "reuse", "refused", "overtaken"],
         ),
     };
     Ok(Services::new()
         .with(AccountServiceServer::new(accounts))
         .with(SessionServiceServer::new(sessions))
+        .with(AdminServiceServer::new(admin))
         .with(DirectoryServiceServer::new(DirectoryApi {
             pool: pool.clone(),
         }))
@@ -165,7 +193,17 @@ pub async fn services_over(
             trust: Arc::clone(&trust),
         }))
         .task("trust", endless(trust.run()))
+        .task("rotation", endless(rotation.run(stop.clone())))
         .task("housekeeping", endless(housekeeping::run(pool, stop))))
+}
+
+/// A counter whose series all begin at 0: the increase of one that begins with its first event does not show that event.
+fn by_outcome(name: &'static str, help: &str, outcomes: &[&str]) -> IntCounterVec {
+    let counter = metrics::counter_vec(name, help, &["outcome"]);
+    for outcome in outcomes {
+        counter.with_label_values(&[outcome]);
+    }
+    counter
 }
 
 /// A task that cannot fail: it ends when the process stops.

@@ -27,6 +27,11 @@ impl MailTokens {
         self.token(b"password reset\0", event, reset, &email.key())
     }
 
+    /// The token that gives an account another address: of exactly this event, request and address.
+    pub(crate) fn email_change(&self, event: Uuid, change: Uuid, email: &str) -> String {
+        self.token(b"email change\0", event, change, email)
+    }
+
     fn token(&self, purpose: &[u8], event: Uuid, subject: Uuid, email: &str) -> String {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(purpose);
@@ -71,5 +76,19 @@ mod tests {
             token,
             tokens.registration(event, registration, "eve@example.com")
         );
+    }
+
+    #[test]
+    fn a_token_is_good_for_one_purpose() {
+        let tokens = MailTokens::new(
+            &"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+                .parse()
+                .unwrap(),
+        );
+        let (event, subject, address) = (Uuid::from_u128(1), Uuid::from_u128(2), "ada@example.com");
+        let email = Email::parse(address).unwrap();
+        let change = tokens.email_change(event, subject, address);
+        assert_ne!(change, tokens.registration(event, subject, address));
+        assert_ne!(change, tokens.password_reset(event, subject, &email));
     }
 }

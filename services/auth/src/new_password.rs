@@ -23,10 +23,12 @@ pub(crate) struct NewPassword<'a> {
     pub(crate) hash: &'a str,
     /// The session that asked for it and goes on; the others end.
     pub(crate) session: Option<Uuid>,
+    /// The database's time.
+    pub(crate) now: OffsetDateTime,
 }
 
 /// Sets the password in the caller's transaction, which has locked the address: other sessions end, older access tokens are
-/// outdated, mails to reset it are worthless, and the owner is told. None: the account is disabled.
+/// outdated, mails to reset it are worthless, and the owner is told. None: the account is locked or disabled.
 pub(crate) async fn replace(
     connection: &mut PgConnection,
     new: &NewPassword<'_>,
@@ -45,6 +47,7 @@ pub(crate) async fn replace(
         &PasswordChanged {
             account_id: account.id.to_string(),
             session_id: new.session.map(|id| id.to_string()).unwrap_or_default(),
+            by_account_id: String::new(),
         },
     )
     .await?;
@@ -53,13 +56,12 @@ pub(crate) async fn replace(
         session: new.session,
         ..Subject::default()
     };
-    let expires_at = OffsetDateTime::now_utc() + MAIL_WITHIN;
     notifications::insert(
         &mut *connection,
         event,
         Kind::PasswordChanged,
         subject,
-        expires_at,
+        new.now + MAIL_WITHIN,
     )
     .await?;
     revocations::insert(

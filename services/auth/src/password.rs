@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argon2::Params;
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use unicode_normalization::UnicodeNormalization as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -53,6 +56,14 @@ impl Password {
                 "It has more than {MAX_CHARS} characters."
             ))),
         }
+    }
+
+    /// One that nobody knows: 256 bits at random.
+    pub(crate) fn unknown() -> Result<Self, Unspecified> {
+        let mut bits = Zeroizing::new([0_u8; 32]);
+        rand::fill(bits.as_mut_slice())?;
+        let text = URL_SAFE_NO_PAD.encode(bits.as_slice());
+        Ok(Self(Arc::new(Zeroizing::new(text))))
     }
 
     fn normalised(text: &str) -> Option<Self> {

@@ -22,8 +22,8 @@ pub(crate) struct Proven {
     pub(crate) outdated: bool,
 }
 
-/// None: not. A wrong password, an unknown address, a disabled account and a refused attempt cost one hash, the same writes and one
-/// commit each, and take as long.
+/// None: not. A wrong password, an unknown address, a locked or disabled account and a refused attempt cost one hash, the same writes
+/// and one commit each, and take as long.
 pub(crate) async fn prove(
     api: &SessionApi,
     client: &Client,
@@ -40,7 +40,7 @@ pub(crate) async fn prove(
     let stored = found
         .account
         .zip(found.password_hash.as_deref())
-        .filter(|_| !delayed && !found.disabled);
+        .filter(|_| !delayed && !found.held);
     let check = api.passwords.check(password.clone(), stored).await?;
 
     let mut transaction = api.pool.begin().await?;

@@ -1,10 +1,17 @@
 //! The services of this process; each call is one function in a file of its name.
 
+mod change_email;
 mod change_password;
 mod complete_registration;
+mod confirm_email;
+mod disable_account;
+mod force_reset;
 mod get_account;
 mod get_notification;
+mod list_accounts;
 mod list_sessions;
+mod list_signing_keys;
+mod lock_account;
 mod login;
 mod logout;
 mod lookup_accounts;
@@ -15,12 +22,17 @@ mod request_password_reset;
 mod reset_password;
 mod revoke_all_sessions;
 mod revoke_session;
+mod revoke_signing_key;
+mod rotate_signing_key;
+mod set_roles;
+mod unlock_account;
 
 use std::sync::Arc;
 
 use chassis::caller::Caller;
 use chassis::wire::timestamp;
 use grimoire_proto::auth::v1::account_service_server::AccountService;
+use grimoire_proto::auth::v1::admin_service_server::AdminService;
 use grimoire_proto::auth::v1::directory_service_server::DirectoryService;
 use grimoire_proto::auth::v1::notification_service_server::NotificationService;
 use grimoire_proto::auth::v1::session_service_server::SessionService;
@@ -36,6 +48,7 @@ use crate::client::Client;
 use crate::email::Pseudonyms;
 use crate::mail_token::MailTokens;
 use crate::password::Passwords;
+use crate::rotation::Rotation;
 use crate::store;
 use crate::tokens::TokenIssuer;
 use crate::trust::{self, Trust};
@@ -104,6 +117,115 @@ impl AccountService for AccountApi {
         request: Request<ResetPasswordRequest>,
     ) -> Result<Response<ResetPasswordResponse>, Status> {
         let answer = reset_password::reset_password(self, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn change_email(
+        &self,
+        request: Request<ChangeEmailRequest>,
+    ) -> Result<Response<ChangeEmailResponse>, Status> {
+        let caller = Caller::of(&request).clone();
+        let answer = change_email::change_email(self, &caller, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn confirm_email(
+        &self,
+        request: Request<ConfirmEmailRequest>,
+    ) -> Result<Response<ConfirmEmailResponse>, Status> {
+        let answer = confirm_email::confirm_email(self, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+}
+
+pub(crate) struct AdminApi {
+    pub(crate) pool: PgPool,
+    pub(crate) pseudonyms: Pseudonyms,
+    pub(crate) mail_tokens: MailTokens,
+    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) rotation: Rotation,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) relay: Wake,
+}
+
+#[async_trait]
+impl AdminService for AdminApi {
+    async fn list_signing_keys(
+        &self,
+        _request: Request<ListSigningKeysRequest>,
+    ) -> Result<Response<ListSigningKeysResponse>, Status> {
+        let answer = list_signing_keys::list_signing_keys(&self.pool).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn rotate_signing_key(
+        &self,
+        _request: Request<RotateSigningKeyRequest>,
+    ) -> Result<Response<RotateSigningKeyResponse>, Status> {
+        let answer = rotate_signing_key::rotate_signing_key(&self.rotation, &self.trust).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn revoke_signing_key(
+        &self,
+        request: Request<RevokeSigningKeyRequest>,
+    ) -> Result<Response<RevokeSigningKeyResponse>, Status> {
+        let request = request.into_inner();
+        let answer =
+            revoke_signing_key::revoke_signing_key(&self.rotation, &self.trust, &request).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn list_accounts(
+        &self,
+        request: Request<ListAccountsRequest>,
+    ) -> Result<Response<ListAccountsResponse>, Status> {
+        let answer = list_accounts::list_accounts(&self.pool, request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn lock_account(
+        &self,
+        request: Request<LockAccountRequest>,
+    ) -> Result<Response<LockAccountResponse>, Status> {
+        let answer =
+            lock_account::lock_account(self, Caller::of(&request), request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn unlock_account(
+        &self,
+        request: Request<UnlockAccountRequest>,
+    ) -> Result<Response<UnlockAccountResponse>, Status> {
+        let answer =
+            unlock_account::unlock_account(self, Caller::of(&request), request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn disable_account(
+        &self,
+        request: Request<DisableAccountRequest>,
+    ) -> Result<Response<DisableAccountResponse>, Status> {
+        let answer =
+            disable_account::disable_account(self, Caller::of(&request), request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn set_roles(
+        &self,
+        request: Request<SetRolesRequest>,
+    ) -> Result<Response<SetRolesResponse>, Status> {
+        let caller = Caller::of(&request).clone();
+        let answer = set_roles::set_roles(self, &caller, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn force_reset(
+        &self,
+        request: Request<ForceResetRequest>,
+    ) -> Result<Response<ForceResetResponse>, Status> {
+        let answer =
+            force_reset::force_reset(self, Caller::of(&request), request.get_ref()).await?;
         Ok(Response::new(answer))
     }
 }
@@ -244,6 +366,22 @@ fn account_on_the_wire(account: &store::accounts::Account) -> Account {
         id: account.id.to_string(),
         email: account.email.clone(),
         roles: account.roles.clone(),
+        create_time: Some(timestamp(account.created_at)),
+        etag: account.revision.to_string(),
+    }
+}
+
+fn managed_on_the_wire(account: store::accounts::administration::Managed) -> ManagedAccount {
+    let state = match (account.held, account.locked) {
+        (false, _) => managed_account::State::Active,
+        (true, true) => managed_account::State::Locked,
+        (true, false) => managed_account::State::Disabled,
+    };
+    ManagedAccount {
+        id: account.id.to_string(),
+        email: account.email,
+        roles: account.roles,
+        state: state.into(),
         create_time: Some(timestamp(account.created_at)),
         etag: account.revision.to_string(),
     }

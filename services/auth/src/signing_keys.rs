@@ -14,13 +14,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use sqlx::PgPool;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::keys::KeyRing;
 use crate::store::signing_keys::{self, PublicKey, SealedKey};
 
-/// Signers read the active key at least this often: a retiring key must verify for as long, and a token's life.
+/// Signers read the active key at least this often.
 const READ_EVERY: Duration = Duration::from_secs(5);
+/// How long after a switch another replica may still sign with the key before.
+pub(crate) const LEARNT_WITHIN: Duration = READ_EVERY;
 /// A key that was read so lately is still known when a transaction that begins now has ended.
 const READ_AHEAD: Duration = Duration::from_millis(2_500);
 
@@ -72,10 +75,11 @@ pub(crate) async fn ensure(pool: &PgPool, keks: &KeyRing) -> Result<(), SigningK
     Ok(())
 }
 
-/// Signs with the active key, which it reads again when what it knows is older than five seconds.
+/// Signs with the active key, which it reads again when what it knows is older than five seconds, or the set of keys has changed.
 pub(crate) struct Signer {
     pool: PgPool,
     keks: KeyRing,
+    generation: watch::Receiver<i64>,
     active: RwLock<Option<Active>>,
     reading: tokio::sync::Mutex<()>,
 }
@@ -84,6 +88,7 @@ pub(crate) struct Signer {
 struct Active {
     key: Arc<Opened>,
     read_at: Instant,
+    generation: i64,
 }
 
 struct Opened {
@@ -92,10 +97,11 @@ struct Opened {
 }
 
 impl Signer {
-    pub(crate) fn new(pool: PgPool, keks: KeyRing) -> Self {
+    pub(crate) fn new(pool: PgPool, keks: KeyRing, generation: watch::Receiver<i64>) -> Self {
         Self {
             pool,
             keks,
+            generation,
             active: RwLock::new(None),
             reading: tokio::sync::Mutex::new(()),
         }
@@ -129,6 +135,7 @@ impl Signer {
         active
             .as_ref()
             .filter(|active| active.read_at.elapsed() < age)
+            .filter(|active| active.generation == *self.generation.borrow())
             .map(|active| Arc::clone(&active.key))
     }
 
@@ -138,7 +145,7 @@ impl Signer {
         if let Some(active) = self.known(age) {
             return Ok(active);
         }
-        let read_at = Instant::now();
+        let (read_at, generation) = (Instant::now(), *self.generation.borrow());
         let sealed = signing_keys::sealed(&self.pool, "active")
             .await?
             .ok_or(SigningKeyError::NoActiveKey)?;
@@ -153,12 +160,13 @@ impl Signer {
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = Some(Active {
             key: Arc::clone(&key),
             read_at,
+            generation,
         });
         Ok(key)
     }
 }
 
-fn generate(keks: &KeyRing) -> Result<(SealedKey, PublicKey), SigningKeyError> {
+pub(crate) fn generate(keks: &KeyRing) -> Result<(SealedKey, PublicKey), SigningKeyError> {
     let pkcs8 =
         EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
             .map_err(|_| SigningKeyError::Crypto("making a signing key"))?;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use chassis::wire::timestamp;
 use grimoire_proto::auth::v1 as wire;
 use sqlx::PgPool;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ pub(crate) struct Trust {
     instance: Uuid,
     updates: broadcast::Sender<Arc<Update>>,
     revoked: Notify,
+    /// Of the set of keys, as it was last read.
+    generation: watch::Sender<i64>,
     stop: CancellationToken,
 }
 
@@ -48,6 +50,7 @@ impl Trust {
             instance: Uuid::now_v7(),
             updates,
             revoked: Notify::new(),
+            generation: watch::Sender::new(0),
             stop,
         })
     }
@@ -55,6 +58,11 @@ impl Trust {
     /// Call it after the commit of a revocation: followers of every replica are told at once. Cheap and never blocking.
     pub(crate) fn revoked(&self) {
         self.revoked.notify_one();
+    }
+
+    /// Changes when the set of keys has.
+    pub(crate) fn generation(&self) -> watch::Receiver<i64> {
+        self.generation.subscribe()
     }
 
     /// Reads and tells until the process stops.

@@ -154,7 +154,7 @@ pub struct MailConfig {
     #[arg(long, env = "GRIMOIRE_MAIL_FROM", default_value = DEVELOPMENT_SENDER, value_name = "MAILBOX", value_parser = mailbox)]
     pub mail_from: Mailbox,
 
-    /// Page that takes the ?token=.. of a mail, and &purpose=passwordReset beside it. Without one, mails show the token and the call that uses it
+    /// Page that takes the ?token=.. of a mail, and beside it &purpose=passwordReset or emailChange. Without one, mails show the token and the call that uses it
     #[arg(long, env = "GRIMOIRE_APP_URL", value_name = "URL", value_parser = page)]
     pub app_url: Option<String>,
 

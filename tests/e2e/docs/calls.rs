@@ -105,7 +105,7 @@ fn method(name: &str) -> Option<MethodDescriptor> {
 }
 
 /// The words of a line as a shell splits them: quotes and backslashes, variables left as they are.
-fn words(line: &str) -> Vec<String> {
+pub(super) fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;

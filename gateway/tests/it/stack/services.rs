@@ -10,13 +10,15 @@ use grimoire_proto::audit::v1::{ListAuditRecordsRequest, ListAuditRecordsRespons
 use grimoire_proto::auth::v1::account_service_server::{AccountService, AccountServiceServer};
 use grimoire_proto::auth::v1::session_service_server::{SessionService, SessionServiceServer};
 use grimoire_proto::auth::v1::{
-    Account, ChangePasswordRequest, ChangePasswordResponse, CompleteRegistrationRequest,
-    CompleteRegistrationResponse, GetAccountRequest, GetAccountResponse, ListSessionsRequest,
-    ListSessionsResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse,
-    ReauthenticateRequest, ReauthenticateResponse, RefreshTokensRequest, RefreshTokensResponse,
-    RegisterRequest, RegisterResponse, RequestPasswordResetRequest, RequestPasswordResetResponse,
-    ResetPasswordRequest, ResetPasswordResponse, RevokeAllSessionsRequest,
-    RevokeAllSessionsResponse, RevokeSessionRequest, RevokeSessionResponse,
+    Account, ChangeEmailRequest, ChangeEmailResponse, ChangePasswordRequest,
+    ChangePasswordResponse, CompleteRegistrationRequest, CompleteRegistrationResponse,
+    ConfirmEmailRequest, ConfirmEmailResponse, GetAccountRequest, GetAccountResponse,
+    ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutRequest,
+    LogoutResponse, ReauthenticateRequest, ReauthenticateResponse, RefreshTokensRequest,
+    RefreshTokensResponse, RegisterRequest, RegisterResponse, RequestPasswordResetRequest,
+    RequestPasswordResetResponse, ResetPasswordRequest, ResetPasswordResponse,
+    RevokeAllSessionsRequest, RevokeAllSessionsResponse, RevokeSessionRequest,
+    RevokeSessionResponse,
 };
 use grimoire_proto::user::v1::profile_service_server::{ProfileService, ProfileServiceServer};
 use grimoire_proto::user::v1::{
@@ -189,6 +191,20 @@ impl AccountService for Services {
         _request: Request<ResetPasswordRequest>,
     ) -> Result<Response<ResetPasswordResponse>, Status> {
         Ok(Response::new(ResetPasswordResponse::default()))
+    }
+
+    async fn change_email(
+        &self,
+        _request: Request<ChangeEmailRequest>,
+    ) -> Result<Response<ChangeEmailResponse>, Status> {
+        Ok(Response::new(ChangeEmailResponse::default()))
+    }
+
+    async fn confirm_email(
+        &self,
+        _request: Request<ConfirmEmailRequest>,
+    ) -> Result<Response<ConfirmEmailResponse>, Status> {
+        Ok(Response::new(ConfirmEmailResponse::default()))
     }
 }
 

@@ -36,12 +36,13 @@ pub(super) async fn change_password(
     api.tokens.signer.ahead().await?;
     let address = api.pseudonyms.address(&email);
     let mut transaction = api.pool.begin().await?;
-    address_state::lock(&mut *transaction, address.as_bytes()).await?;
+    let state = address_state::lock(&mut *transaction, address.as_bytes()).await?;
     let new = NewPassword {
         account: account.0,
         address_hmac: address.as_bytes(),
         hash: &hash,
         session: Some(session),
+        now: state.now,
     };
     replace(&mut transaction, &new)
         .await?

@@ -36,6 +36,9 @@ pub(super) async fn get_notification(
         Kind::RefreshReuse => to_the_owner(NotificationKind::RefreshReuse, notification),
         Kind::PasswordReset => password_reset(mail_tokens, event, notification),
         Kind::PasswordChanged => to_the_owner(NotificationKind::PasswordChanged, notification),
+        Kind::EmailChange => email_change(mail_tokens, event, notification),
+        Kind::EmailTaken => to_the_owner(NotificationKind::EmailTaken, notification),
+        Kind::EmailChanged => email_changed(notification),
     }
 }
 
@@ -68,7 +71,8 @@ fn registration(
     })
 }
 
-/// Nobody is told of a request for an address without an account, nor of one that an account with another address has made.
+/// Nobody is told of a request for an address without an account, nor of one that an account with another address has made, nor while
+/// the account is locked or disabled.
 fn password_reset(
     mail_tokens: &MailTokens,
     event: Uuid,
@@ -83,7 +87,10 @@ fn password_reset(
     };
     let email = Email::parse(&address).map_err(|_| Error::NotificationObsolete)?;
     let token = mail_tokens.password_reset(event, id, &email);
-    if notification.closed || verify_slices_are_equal(&mail_token::hash(&token), &hash).is_err() {
+    if notification.closed
+        || notification.held
+        || verify_slices_are_equal(&mail_token::hash(&token), &hash).is_err()
+    {
         return Err(Error::NotificationObsolete);
     }
     Ok(GetNotificationResponse {
@@ -95,6 +102,49 @@ fn password_reset(
         token_expire_time: Some(timestamp(notification.expires_at)),
         event_time: Some(timestamp(notification.created_at)),
         ..Default::default()
+    })
+}
+
+/// To the address that the account is to have. It carries no name: whoever reads it may never have heard of the account.
+fn email_change(
+    mail_tokens: &MailTokens,
+    event: Uuid,
+    notification: Notification,
+) -> Result<GetNotificationResponse, Error> {
+    let (Some(id), Some(address), Some(hash)) = (
+        notification.change,
+        notification.change_email,
+        notification.token_hash,
+    ) else {
+        return Err(Error::NotificationObsolete);
+    };
+    let token = mail_tokens.email_change(event, id, &address);
+    if notification.closed
+        || notification.held
+        || verify_slices_are_equal(&mail_token::hash(&token), &hash).is_err()
+    {
+        return Err(Error::NotificationObsolete);
+    }
+    Ok(GetNotificationResponse {
+        address,
+        locale: notification.account_locale.unwrap_or_default(),
+        kind: NotificationKind::EmailChange.into(),
+        token,
+        token_expire_time: Some(timestamp(notification.expires_at)),
+        event_time: Some(timestamp(notification.created_at)),
+        ..Default::default()
+    })
+}
+
+/// To the address that the account had.
+fn email_changed(notification: Notification) -> Result<GetNotificationResponse, Error> {
+    let address = notification
+        .address
+        .clone()
+        .ok_or(Error::NotificationObsolete)?;
+    Ok(GetNotificationResponse {
+        address,
+        ..to_the_owner(NotificationKind::EmailChanged, notification)?
     })
 }
 

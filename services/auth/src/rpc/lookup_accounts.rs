@@ -32,7 +32,7 @@ pub(super) async fn lookup_accounts(
         .into_iter()
         .map(|entry| DirectoryEntry {
             account: entry.id.to_string(),
-            state: i32::from(if entry.disabled {
+            state: i32::from(if entry.held {
                 AccountState::Disabled
             } else {
                 AccountState::Active

@@ -59,7 +59,7 @@ async fn attempt(api: &SessionApi, token: &str) -> Result<Outcome, Error> {
     let Some(session) = sessions::refreshable(&api.pool, presented.session).await? else {
         return Ok(Outcome::Refused("refused"));
     };
-    if !presented.verify(keys, &session.secret) || !session.live || session.disabled {
+    if !presented.verify(keys, &session.secret) || !session.live || session.held {
         return Ok(Outcome::Refused("refused"));
     }
 

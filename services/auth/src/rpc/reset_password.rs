@@ -36,7 +36,7 @@ pub(super) async fn reset_password(
         .map_err(Error::new_password)?;
 
     let mut transaction = api.pool.begin().await?;
-    address_state::lock(&mut *transaction, &reset.address_hmac).await?;
+    let state = address_state::lock(&mut *transaction, &reset.address_hmac).await?;
     if !password_resets::take(&mut *transaction, reset.id).await? {
         // Somebody was faster; say what is true now.
         transaction.rollback().await?;
@@ -50,8 +50,9 @@ pub(super) async fn reset_password(
         address_hmac: &reset.address_hmac,
         hash: &hash,
         session: None,
+        now: state.now,
     };
-    // An account that was disabled meanwhile.
+    // An account that is locked or disabled: the token stays good.
     replace(&mut transaction, &new)
         .await?
         .ok_or(Error::MailTokenInvalid)?;

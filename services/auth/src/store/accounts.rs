@@ -1,5 +1,7 @@
 //! Table accounts.
 
+pub(crate) mod administration;
+
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -83,8 +85,8 @@ pub(crate) async fn next_event_version(
     .await
 }
 
-/// As [`next_event_version`] for a sign-in with the password whose hash was checked: none when the account was disabled, or its
-/// password changed, since.
+/// As [`next_event_version`] for a sign-in with the password whose hash was checked: none when the account was locked or disabled, or
+/// its password changed, since.
 pub(crate) async fn next_event_version_to_sign_in(
     executor: impl PgExecutor<'_>,
     id: Uuid,
@@ -106,7 +108,8 @@ pub(crate) async fn next_event_version_to_sign_in(
 pub(crate) struct Credentials {
     pub(crate) account: Option<Uuid>,
     pub(crate) password_hash: Option<String>,
-    pub(crate) disabled: bool,
+    /// Locked, or disabled.
+    pub(crate) held: bool,
     pub(crate) failures: i32,
     /// When an attempt from this network last failed.
     pub(crate) failed_here_at: Option<OffsetDateTime>,
@@ -124,7 +127,7 @@ pub(crate) async fn credentials(
         Credentials,
         r#"select a.id as "account?",
                   a.password_hash as "password_hash?",
-                  a.disabled_at is not null as "disabled!",
+                  a.disabled_at is not null as "held!",
                   coalesce(t.failures, 0) as "failures!",
                   f.failed_at as "failed_here_at?",
                   now() as "now!"
@@ -187,7 +190,7 @@ pub(crate) async fn person(
 }
 
 /// Sets another password and raises the security version, so that older tokens are outdated, and the version of events. None when
-/// the account is disabled.
+/// the account is locked or disabled.
 pub(crate) async fn set_password(
     executor: impl PgExecutor<'_>,
     id: Uuid,
@@ -242,10 +245,41 @@ pub(crate) async fn grant_role(
     .await
 }
 
+/// Gives the account another address, and raises the revision and the version of events. None when it is not what the change was asked
+/// for any more: locked or disabled, of another security version, without the address `old`; or when another account has the new one.
+pub(crate) async fn change_email(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    old: &Email,
+    new: &Email,
+    security_version: i64,
+) -> Result<Option<Account>, sqlx::Error> {
+    let (old, key) = (old.key(), new.key());
+    let changed = sqlx::query_as!(
+        Account,
+        "update accounts
+         set email = $3, email_key = $4, revision = revision + 1, event_version = event_version + 1
+         where id = $1 and email_key = $2 and security_version = $5 and disabled_at is null
+         returning id, email, roles, security_version, revision, created_at, event_version",
+        id,
+        old,
+        new.as_str(),
+        key,
+        security_version,
+    )
+    .fetch_optional(executor)
+    .await;
+    match changed {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(None),
+        changed => changed,
+    }
+}
+
 /// What other services may know.
 pub(crate) struct DirectoryEntry {
     pub(crate) id: Uuid,
-    pub(crate) disabled: bool,
+    /// Locked, or disabled.
+    pub(crate) held: bool,
     pub(crate) display_name: String,
     pub(crate) locale: String,
 }
@@ -256,7 +290,7 @@ pub(crate) async fn directory(
 ) -> Result<Vec<DirectoryEntry>, sqlx::Error> {
     sqlx::query_as!(
         DirectoryEntry,
-        r#"select id, disabled_at is not null as "disabled!", display_name, locale from accounts where id = any ($1)"#,
+        r#"select id, disabled_at is not null as "held!", display_name, locale from accounts where id = any ($1)"#,
         ids,
     )
     .fetch_all(executor)

@@ -13,6 +13,9 @@ pub(crate) enum Kind {
     RefreshReuse,
     PasswordReset,
     PasswordChanged,
+    EmailChange,
+    EmailTaken,
+    EmailChanged,
 }
 
 impl Kind {
@@ -24,6 +27,9 @@ impl Kind {
             Self::RefreshReuse => "refresh_reuse",
             Self::PasswordReset => "password_reset",
             Self::PasswordChanged => "password_changed",
+            Self::EmailChange => "email_change",
+            Self::EmailTaken => "email_taken",
+            Self::EmailChanged => "email_changed",
         }
     }
 
@@ -36,6 +42,9 @@ impl Kind {
             Self::RefreshReuse,
             Self::PasswordReset,
             Self::PasswordChanged,
+            Self::EmailChange,
+            Self::EmailTaken,
+            Self::EmailChanged,
         ]
         .into_iter()
         .find(|kind| kind.name() == name)
@@ -49,6 +58,9 @@ pub(crate) struct Subject {
     pub(crate) account: Option<Uuid>,
     pub(crate) session: Option<Uuid>,
     pub(crate) reset: Option<Uuid>,
+    pub(crate) change: Option<Uuid>,
+    /// Where the mail goes, when it is not to the account's address.
+    pub(crate) address: Option<String>,
 }
 
 pub(crate) async fn insert(
@@ -59,14 +71,16 @@ pub(crate) async fn insert(
     expires_at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into notifications (event_id, kind, registration_id, account_id, session_id, reset_id, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into notifications (event_id, kind, registration_id, account_id, session_id, reset_id, change_id, address, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         event,
         kind.name(),
         subject.registration,
         subject.account,
         subject.session,
         subject.reset,
+        subject.change,
+        subject.address,
         expires_at,
     )
     .execute(executor)
@@ -85,10 +99,16 @@ pub(crate) struct Notification {
     pub(crate) registration_name: Option<String>,
     pub(crate) registration_locale: Option<String>,
     pub(crate) reset: Option<Uuid>,
-    /// Of the registration, or of the reset.
+    pub(crate) change: Option<Uuid>,
+    pub(crate) change_email: Option<String>,
+    /// Of the registration, the reset or the change.
     pub(crate) token_hash: Option<Vec<u8>>,
-    /// Whether that was used or superseded.
+    /// Whether that was used or superseded, or is of a security version that the account has left.
     pub(crate) closed: bool,
+    /// The account is locked, or disabled.
+    pub(crate) held: bool,
+    /// Where the mail goes, when it is not to the account's address.
+    pub(crate) address: Option<String>,
     pub(crate) account_email: Option<String>,
     pub(crate) account_name: Option<String>,
     pub(crate) account_locale: Option<String>,
@@ -104,13 +124,17 @@ pub(crate) async fn get(
         Notification,
         r#"select n.kind, n.created_at, n.expires_at, n.expires_at <= now() as "expired!",
                   r.id as "registration?", r.email as "registration_email?", r.display_name as "registration_name?",
-                  r.locale as "registration_locale?", p.id as "reset?", coalesce(r.token_hash, p.token_hash) as "token_hash?",
-                  coalesce(r.used_at, r.superseded_at, p.used_at, p.superseded_at) is not null as "closed!",
+                  r.locale as "registration_locale?", p.id as "reset?", c.id as "change?", c.email as "change_email?",
+                  coalesce(r.token_hash, p.token_hash, c.token_hash) as "token_hash?",
+                  (coalesce(r.used_at, r.superseded_at, p.used_at, p.superseded_at, c.used_at, c.superseded_at) is not null
+                   or coalesce(c.security_version <> a.security_version, false)) as "closed!",
+                  a.disabled_at is not null as "held!", n.address as "address?",
                   a.email as "account_email?", a.display_name as "account_name?", a.locale as "account_locale?",
                   s.user_agent as "user_agent?", s.address as "client_address?"
            from notifications n
            left join registrations r on r.id = n.registration_id
            left join password_resets p on p.id = n.reset_id
+           left join email_changes c on c.id = n.change_id
            left join accounts a on a.id = n.account_id
            left join sessions s on s.id = n.session_id
            where n.event_id = $1"#,
@@ -120,11 +144,12 @@ pub(crate) async fn get(
     .await
 }
 
-/// Deletes what expired 30 days ago.
+/// Deletes what expired 30 days ago; what has an address that is not the account's any more, as soon as it has expired.
 pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
     sqlx::query!(
         "delete from notifications where event_id = any (array(
-             select event_id from notifications where expires_at < now() - interval '30 days'
+             select event_id from notifications
+             where expires_at < now() - interval '30 days' or (address is not null and expires_at < now())
              limit $1 for update skip locked))",
         most,
     )

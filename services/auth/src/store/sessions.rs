@@ -66,7 +66,8 @@ pub(crate) struct Refreshable {
     pub(crate) live: bool,
     pub(crate) roles: Vec<String>,
     pub(crate) security_version: i64,
-    pub(crate) disabled: bool,
+    /// The account is locked, or disabled.
+    pub(crate) held: bool,
     pub(crate) now: OffsetDateTime,
 }
 
@@ -78,7 +79,7 @@ pub(crate) async fn refreshable(
         Refreshable,
         r#"select s.account_id as account, s.secret, s.refresh_kid, s.counter, s.prev, s.rotated_at, s.refresh_expires_at,
                   s.auth_time, s.amr, s.ended_at is null and s.refresh_expires_at > now() as "live!",
-                  a.roles, a.security_version, a.disabled_at is not null as "disabled!", now() as "now!"
+                  a.roles, a.security_version, a.disabled_at is not null as "held!", now() as "now!"
            from sessions s join accounts a on a.id = s.account_id
            where s.id = $1"#,
         id,

@@ -134,6 +134,9 @@ impl Reader {
             self.read_all_at = began;
         }
         self.snapshot = news.snapshot;
+        if self.generation != Some(news.generation) {
+            trust.generation.send_replace(news.generation);
+        }
         self.generation = Some(news.generation);
         Ok(())
     }

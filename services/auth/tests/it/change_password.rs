@@ -27,7 +27,7 @@ impl Auth {
     }
 }
 
-fn just_proven<T>(request: &mut Request<T>) {
+pub(crate) fn just_proven<T>(request: &mut Request<T>) {
     let now = time::OffsetDateTime::now_utc().unix_timestamp();
     set(request, "grimoire-auth-time", &now.to_string());
 }

@@ -60,3 +60,35 @@ async fn a_registration_is_forgotten_a_week_after_its_token_has_expired() {
         1
     );
 }
+
+#[tokio::test]
+async fn an_address_that_nobody_proved_or_that_was_left_is_forgotten() {
+    let database = database().await;
+    sqlx::raw_sql(
+        "insert into accounts (id, email, email_key, display_name, locale, password_hash)
+             values ('018f0000-0000-7000-8000-00000000000a', 'ada@example.com', 'ada@example.com', '', '', '');
+         insert into email_changes (id, account_id, session_id, email, security_version, token_hash, expires_at)
+             select gen_random_uuid(), '018f0000-0000-7000-8000-00000000000a', gen_random_uuid(), days || '@example.com', 1,
+                    days::text::bytea, now() - make_interval(days => days)
+             from unnest(array[6, 8]) as days;
+         insert into notifications (event_id, kind, address, expires_at) values
+             (gen_random_uuid(), 'email_changed', 'left@example.com', now() - interval '1 second'),
+             (gen_random_uuid(), 'email_changed', 'told@example.com', now() + interval '1 hour'),
+             (gen_random_uuid(), 'password_changed', null, now() - interval '1 second')",
+    )
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    let auth = Auth::over(database.pool.clone(), identity()).await;
+    let left = "select (select count(*) from email_changes) + (select count(*) from notifications)";
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while auth.count(left).await > 3 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    let kept = "select (select count(*) from email_changes where email = '6@example.com')
+                     + (select count(*) from notifications where address is distinct from 'left@example.com')";
+    assert_eq!(auth.count(kept).await, 3);
+}

@@ -6,6 +6,7 @@ use auth::{IdentityConfig, PasswordConfig};
 use chassis::grpc::GrpcConfig;
 use chassis::process::{Environment, Process, ProcessConfig};
 use grimoire_proto::auth::v1::account_service_client::AccountServiceClient;
+use grimoire_proto::auth::v1::admin_service_client::AdminServiceClient;
 use grimoire_proto::auth::v1::directory_service_client::DirectoryServiceClient;
 use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
 use grimoire_proto::auth::v1::session_service_client::SessionServiceClient;
@@ -28,6 +29,7 @@ pub(crate) const PASSWORD: &str = "seven lazy herons paint";
 pub(crate) struct Auth {
     pub(crate) accounts: AccountServiceClient<Channel>,
     pub(crate) sessions: SessionServiceClient<Channel>,
+    pub(crate) admin: AdminServiceClient<Channel>,
     pub(crate) directory: DirectoryServiceClient<Channel>,
     pub(crate) notifications: NotificationServiceClient<Channel>,
     pub(crate) trust: TrustServiceClient<Channel>,
@@ -98,6 +100,8 @@ pub(crate) fn identity() -> IdentityConfig {
         issuer: "http://localhost:5000".to_owned(),
         audience: "grimoire".to_owned(),
         access_token_lifetime: 300,
+        signing_key_lifetime: 2_592_000,
+        signing_key_published: 600,
         session_idle_lifetime: Duration::from_secs(30 * 86_400),
         session_lifetime: Duration::from_secs(180 * 86_400),
         passwords: cheap_passwords(),
@@ -149,6 +153,7 @@ impl Auth {
         Self {
             accounts: AccountServiceClient::new(channel.clone()),
             sessions: SessionServiceClient::new(channel.clone()),
+            admin: AdminServiceClient::new(channel.clone()),
             directory: DirectoryServiceClient::new(channel.clone()),
             notifications: NotificationServiceClient::new(channel.clone()),
             trust: TrustServiceClient::new(channel),
@@ -212,6 +217,13 @@ impl Auth {
         let token = self.mail_token(email).await;
         let made = self.complete(&token).await.unwrap();
         (made.account.unwrap(), made.tokens.unwrap())
+    }
+
+    /// A new account with the role `admin`, signed in.
+    pub(crate) async fn administrator(&self, email: &str) -> (Account, Tokens) {
+        let made = self.signed_in(email).await;
+        auth::grant_role(&self.pool, email, "admin").await.unwrap();
+        made
     }
 
     pub(crate) async fn login(&self, email: &str, password: &str) -> Result<LoginResponse, Status> {
@@ -310,7 +322,7 @@ impl Auth {
             "select (select count(*) from accounts) + (select count(*) from address_state)
                   + (select count(*) from registrations) + (select count(*) from sessions)
                   + (select count(*) from notifications) + (select count(*) from outbox.entries)
-                  + (select count(*) from failed_logins)",
+                  + (select count(*) from failed_logins) + (select count(*) from email_changes)",
         )
         .await
     }
@@ -324,6 +336,13 @@ pub(crate) fn set<T>(request: &mut Request<T>, name: &'static str, value: &str) 
 pub(crate) fn on_behalf_of<T>(message: T, account: &str) -> Request<T> {
     let mut request = Request::new(message);
     set(&mut request, "grimoire-subject", account);
+    request
+}
+
+/// A request by an administrator, as the gateway says so.
+pub(crate) fn as_admin<T>(message: T, account: &Account) -> Request<T> {
+    let mut request = on_behalf_of(message, &account.id);
+    set(&mut request, "grimoire-roles", "admin");
     request
 }
 

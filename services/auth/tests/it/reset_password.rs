@@ -21,7 +21,7 @@ impl Auth {
     }
 
     /// Asks for a new password, and takes the token out of the mail.
-    async fn reset_token(&self, email: &str) -> String {
+    pub(crate) async fn reset_token(&self, email: &str) -> String {
         self.ask_for_reset(email).await;
         let event = self.events().await.pop().unwrap();
         assert_eq!(event.kind, "PasswordResetRequested");
@@ -30,7 +30,11 @@ impl Auth {
         mail.token
     }
 
-    async fn reset(&self, token: &str, password: &str) -> Result<ResetPasswordResponse, Status> {
+    pub(crate) async fn reset(
+        &self,
+        token: &str,
+        password: &str,
+    ) -> Result<ResetPasswordResponse, Status> {
         let request = ResetPasswordRequest {
             token: token.to_owned(),
             new_password: password.to_owned(),
@@ -152,4 +156,18 @@ async fn an_address_gets_five_mails_an_hour_of_all_kinds() {
     }
     // One was the registration's.
     assert_eq!(auth.count("select count(*) from password_resets").await, 4);
+}
+
+#[tokio::test]
+async fn the_mail_of_a_locked_account_is_not_sent() {
+    let auth = Auth::start().await;
+    let (account, _) = auth.signed_in(EMAIL).await;
+    let (admin, _) = auth.administrator("root@example.com").await;
+    auth.lock(&admin, &account.id).await.unwrap();
+    auth.ask_for_reset(EMAIL).await;
+    let event = auth.events().await.pop().unwrap();
+    assert_eq!(
+        reason(auth.notification(event.id).await),
+        "NOTIFICATION_OBSOLETE"
+    );
 }

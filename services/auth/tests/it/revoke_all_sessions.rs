@@ -8,7 +8,12 @@ use crate::kit::{Auth, PASSWORD, on_behalf_of, reason, session_of, set};
 const EMAIL: &str = "ada@example.com";
 
 impl Auth {
-    async fn revoke_all(&self, by: &str, session: &str, keep_current: bool) -> Result<(), Status> {
+    pub(crate) async fn revoke_all(
+        &self,
+        by: &str,
+        session: &str,
+        keep_current: bool,
+    ) -> Result<(), Status> {
         let message = RevokeAllSessionsRequest {
             account: "me".to_owned(),
             keep_current,

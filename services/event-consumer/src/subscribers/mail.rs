@@ -1,6 +1,6 @@
 //! Which events lead to a mail. What it says, and to whom, is asked of auth when the mail is sent.
 
-use grimoire_proto::events::v1::{LoggedIn, PasswordChanged, RefreshReuseDetected};
+use grimoire_proto::events::v1::{EmailChanged, LoggedIn, PasswordChanged, RefreshReuseDetected};
 use inbox::jobs::NewJob;
 use inbox::{Effects, Event, Refusal, Subscriber};
 use tonic::async_trait;
@@ -41,6 +41,10 @@ fn leads_to_mail(event: &Event) -> Result<bool, Refusal> {
         || event
             .decode::<LoggedIn>()?
             .is_some_and(|login| login.new_device)
-        || event.decode::<PasswordChanged>()?.is_some()
+        // Of one that an administrator has replaced the mail with the token tells.
+        || event
+            .decode::<PasswordChanged>()?
+            .is_some_and(|changed| changed.by_account_id.is_empty())
+        || event.decode::<EmailChanged>()?.is_some()
         || event.decode::<RefreshReuseDetected>()?.is_some())
 }

@@ -2,8 +2,8 @@
 
 use chassis::wire;
 use grimoire_proto::events::v1::{
-    AccountRegistered, LoggedIn, LoggedOut, PasswordChanged, PreferencesUpdated, ProfileUpdated,
-    SessionRevoked,
+    AccountRegistered, EmailChanged, LoggedIn, LoggedOut, PasswordChanged, PreferencesUpdated,
+    ProfileUpdated, SessionRevoked,
 };
 use grimoire_proto::user::v1::ActivityRecord;
 use inbox::jobs::NewJob;
@@ -54,6 +54,8 @@ fn activity(event: &Event) -> Result<Option<ActivityRecord>, Refusal> {
     } else if let Some(LoggedOut { session_id, .. }) = event.decode()? {
         (session_id, Vec::new())
     } else if let Some(PasswordChanged { session_id, .. }) = event.decode()? {
+        (session_id, Vec::new())
+    } else if let Some(EmailChanged { session_id, .. }) = event.decode()? {
         (session_id, Vec::new())
     } else if let Some(SessionRevoked { by_session_id, .. }) = event.decode()? {
         (by_session_id, Vec::new())

@@ -1,6 +1,8 @@
 use event_consumer::topics;
 use grimoire_proto::auth::v1::{GetNotificationResponse, NotificationKind};
-use grimoire_proto::events::v1::{RefreshReuseDetected, RegistrationRequested};
+use grimoire_proto::events::v1::{
+    EmailChanged, PasswordChanged, RefreshReuseDetected, RegistrationRequested,
+};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -68,30 +70,48 @@ async fn only_events_that_concern_the_owner_lead_to_mail() {
         account_id: account.to_string(),
         session_id: Uuid::now_v7().to_string(),
     };
-    let (known, new, reuse) = (
-        Event::login(account, 1, false),
-        Event::login(account, 2, true),
-        Event::new(topics::ACCOUNT, account, 3, &reuse),
-    );
+    // That mail has the token for a new password, and is the one of a notice.
+    let forced = PasswordChanged {
+        account_id: account.to_string(),
+        by_account_id: Uuid::now_v7().to_string(),
+        ..PasswordChanged::default()
+    };
+    let moved = EmailChanged {
+        account_id: account.to_string(),
+        session_id: Uuid::now_v7().to_string(),
+    };
     for (event, address) in [
-        (&known, "known@example.com"),
-        (&new, "new@example.com"),
-        (&reuse, "reuse@example.com"),
+        (&Event::login(account, 1, false), "known@example.com"),
+        (&Event::login(account, 2, true), "new@example.com"),
+        (
+            &Event::new(topics::ACCOUNT, account, 3, &reuse),
+            "reuse@example.com",
+        ),
+        (
+            &Event::new(topics::ACCOUNT, account, 4, &forced),
+            "forced@example.com",
+        ),
+        (
+            &Event::new(topics::ACCOUNT, account, 5, &moved),
+            "moved@example.com",
+        ),
     ] {
         world.others.notify(event.id, Ok(notification(address)));
         event.publish().await;
     }
-    eventually("both mails", async || {
+    eventually("the mails", async || {
         let come = |name: &str| {
             !world
                 .smtp
                 .mails_to(&format!("{name}@example.com"))
                 .is_empty()
         };
-        (come("new") && come("reuse")).then_some(())
+        (come("new") && come("reuse") && come("moved")).then_some(())
     })
     .await;
-    assert!(world.smtp.mails_to("known@example.com").is_empty());
+    for none in ["known@example.com", "forced@example.com"] {
+        assert!(world.smtp.mails_to(none).is_empty(), "{none}");
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ async fn a_registration_leads_to_a_profile_and_what_people_do_to_activities() {
     let roles = RolesChanged {
         account_id: account.to_string(),
         roles: vec!["admin".into()],
+        ..RolesChanged::default()
     };
     let set = PreferencesUpdated {
         account_id: account.to_string(),

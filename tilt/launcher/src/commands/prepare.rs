@@ -1,10 +1,10 @@
 //! Renews what is made from the code and checked in: .sqlx, descriptions of the SQL statements, so that they are checked
-//! without a database, docs/configuration.md, docs/reference.md, and the routes of mesh/.
+//! without a database, docs/configuration.md, docs/reference.md, the routes of mesh/, and the dashboards and rules in observability/.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
@@ -71,6 +71,13 @@ pub(crate) fn run() -> Result<ExitCode> {
         "docs/configuration.md, docs/reference.md and mesh/base/*/routes.yaml are as they were"
     );
     println!("docs/configuration.md, docs/reference.md, mesh/base/*/routes.yaml");
+
+    let programs = folder.join("bin");
+    cargo::build(&root, false, &["dashboards".to_owned()], &programs)?;
+    let written = Command::new(programs.join("dashboards"))
+        .status()
+        .context("cannot start dashboards")?;
+    ensure!(written.success(), "observability/ is as it was");
     Ok(ExitCode::SUCCESS)
 }
 

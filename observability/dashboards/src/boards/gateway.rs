@@ -1,0 +1,285 @@
+//! The edge: what clients get, what is refused, and how old its knowledge of tokens is.
+
+use telemetry::names::*;
+
+use super::rows;
+use crate::panel::{Dashboard, Row, line, lines, row};
+use crate::query::*;
+use crate::rules::slo::{AVAILABILITY, LATENCY};
+
+const JOB: &str = "job='gateway'";
+
+pub(super) fn dashboard() -> Dashboard {
+    Dashboard {
+        name: "gateway",
+        title: "Gateway",
+        about: "The edge: what clients get, what is refused, and how old its knowledge of tokens is.",
+        rows: vec![
+            first_sight(),
+            rows::called(JOB),
+            tokens(),
+            connections(),
+            routes(),
+            rows::process(JOB),
+        ],
+    }
+}
+
+fn first_sight() -> Row {
+    row(
+        "At first sight",
+        [
+            lines(
+                "Requests by status",
+                "reqps",
+                "5xx that is visible at all; silence at a time of day that is never silent.",
+                "GatewayErrorsBurnFast",
+                [line(
+                    "{{http_response_status_code}}",
+                    calls(
+                        HTTP_SERVER_REQUEST_DURATION,
+                        JOB,
+                        "http_response_status_code",
+                    ),
+                )],
+            ),
+            lines(
+                "Share of 5xx",
+                "percentunit",
+                "above 0.1 %: more than the objective allows.",
+                "GatewayErrorsBurnFast",
+                [line(
+                    "5xx",
+                    share(
+                        &format!("{HTTP_SERVER_REQUEST_DURATION}_count"),
+                        "http_response_status_code=~'5..'",
+                        JOB,
+                        "",
+                    ),
+                )],
+            )
+            .bad_above(0.001),
+            lines(
+                "Time to an answer",
+                "s",
+                "a p99 above 250 ms.",
+                "GatewayLatencyBurnFast",
+                rows::percentiles(HTTP_SERVER_REQUEST_DURATION, JOB),
+            )
+            .bad_above(0.25),
+            lines(
+                "Answers 429, by limit",
+                "reqps",
+                "`credentials`: somebody guesses passwords. `address`: one client sends too much, or a proxy in front is not trusted and all clients share its budget.",
+                "PasswordGuessing",
+                [line("{{limit}}", rate(GATEWAY_RATE_LIMITED, JOB, "limit"))],
+            ),
+            lines(
+                "Refusals by reason",
+                "reqps",
+                "TRUST_STALE, UNAVAILABLE, OVERLOADED, DEADLINE_EXCEEDED or INTERNAL: these are ours; the others are the clients'.",
+                "UpstreamFailing",
+                [line(
+                    "{{reason}}",
+                    format!("topk(8, {})", rate(GATEWAY_REFUSALS, JOB, "reason")),
+                )],
+            ),
+            lines(
+                "Age of what it trusts",
+                "s",
+                "above 5 s: it may not know of a revocation.",
+                "TrustStale",
+                [line(
+                    "{{instance}}",
+                    max(GATEWAY_TRUST_AGE, JOB, "instance"),
+                )],
+            )
+            .bad_above(5.0),
+            lines(
+                "Requests under way",
+                "short",
+                "a number that grows and does not fall: a process behind it hangs.",
+                "UpstreamFailing",
+                [line(
+                    "{{instance}}",
+                    sum(HTTP_SERVER_ACTIVE_REQUESTS, JOB, "instance"),
+                )],
+            ),
+            lines(
+                "Burn of the budgets",
+                "short",
+                "above 14.4 in both windows: 2 % of a month's budget is gone in an hour.",
+                "GatewayErrorsBurnFast",
+                [
+                    line(
+                        "errors 5m",
+                        format!("{} / {}", AVAILABILITY.ratio("5m"), AVAILABILITY.budget),
+                    ),
+                    line(
+                        "errors 1h",
+                        format!("{} / {}", AVAILABILITY.ratio("1h"), AVAILABILITY.budget),
+                    ),
+                    line(
+                        "slow 5m",
+                        format!("{} / {}", LATENCY.ratio("5m"), LATENCY.budget),
+                    ),
+                    line(
+                        "slow 1h",
+                        format!("{} / {}", LATENCY.ratio("1h"), LATENCY.budget),
+                    ),
+                ],
+            )
+            .bad_above(14.4),
+        ],
+    )
+}
+
+fn tokens() -> Row {
+    row(
+        "Tokens and trust",
+        [
+            lines(
+                "Access tokens that were looked at",
+                "ops",
+                "`refused` that grows: clients with old tokens, or somebody who tries. `verified` near `remembered`: the cache is too small.",
+                "UpstreamFailing",
+                [line("{{result}}", rate(GATEWAY_TOKENS, JOB, "result"))],
+            ),
+            lines(
+                "Keys that tokens are verified with",
+                "short",
+                "fewer than 2: auth has no key in reserve.",
+                "TrustStale",
+                [line(
+                    "{{instance}}",
+                    max(GATEWAY_TRUST_KEYS, JOB, "instance"),
+                )],
+            )
+            .bad_below(2.0),
+            lines(
+                "Revocations that are remembered",
+                "short",
+                "replicas that differ for longer than a second.",
+                "TrustStale",
+                [line(
+                    "{{instance}}",
+                    max(GATEWAY_REVOCATIONS, JOB, "instance"),
+                )],
+            ),
+            lines(
+                "Routing plans",
+                "short",
+                "two plans for longer than a deployment takes.",
+                "ProcessRestarting",
+                [line("{{hash}}", sum(GATEWAY_PLAN, JOB, "hash"))],
+            ),
+        ],
+    )
+}
+
+fn connections() -> Row {
+    row(
+        "Clients",
+        [
+            lines(
+                "Open connections",
+                "short",
+                "near `GRIMOIRE_MAX_CONNECTIONS`.",
+                "ConnectionsRefused",
+                [line(
+                    "{{instance}}",
+                    sum(GATEWAY_CONNECTIONS, JOB, "instance"),
+                )],
+            ),
+            lines(
+                "Connections that were refused",
+                "ops",
+                "`altogether`: there is no place for anybody. `address`: one client opens too many.",
+                "ConnectionsRefused",
+                [line(
+                    "{{bound}}",
+                    rate(GATEWAY_CONNECTIONS_REFUSED, JOB, "bound"),
+                )],
+            ),
+            lines(
+                "Slow clients, and calls that hung",
+                "ops",
+                "`slow`: somebody holds connections open on purpose. `hung`: a service does not keep its deadlines.",
+                "ConnectionsRefused",
+                [
+                    line("slow", rate(GATEWAY_SLOW_CLIENTS, JOB, "")),
+                    line("hung", rate(GATEWAY_HUNG_CALLS, JOB, "")),
+                    line(
+                        "sent twice to {{server_address}}",
+                        rate(GATEWAY_RETRIES, JOB, "server_address"),
+                    ),
+                ],
+            ),
+            lines(
+                "Clients whose budgets are remembered",
+                "short",
+                "near `GRIMOIRE_LIMIT_KEYS`: above it, clients of one network share a budget.",
+                "ConnectionsRefused",
+                [line("{{limit}}", max(GATEWAY_LIMIT_KEYS, JOB, "limit"))],
+            ),
+        ],
+    )
+}
+
+fn routes() -> Row {
+    row(
+        "Routes",
+        [
+            lines(
+                "Requests",
+                "reqps",
+                "a route that falls silent, or one that grows without a cause.",
+                "GatewayErrorsBurnSlow",
+                [line(
+                    "{{http_request_method}} {{http_route}}",
+                    format!(
+                        "topk(8, {})",
+                        calls(
+                            HTTP_SERVER_REQUEST_DURATION,
+                            JOB,
+                            "http_request_method, http_route"
+                        ),
+                    ),
+                )],
+            ),
+            lines(
+                "Share of 5xx",
+                "percentunit",
+                "one route that stands out: the process behind it is the cause.",
+                "GatewayErrorsBurnSlow",
+                [line(
+                    "{{http_route}}",
+                    format!(
+                        "topk(8, {})",
+                        share(
+                            &format!("{HTTP_SERVER_REQUEST_DURATION}_count"),
+                            "http_response_status_code=~'5..'",
+                            JOB,
+                            "http_route",
+                        ),
+                    ),
+                )],
+            )
+            .bad_above(0.01),
+            lines(
+                "Time to an answer, p95",
+                "s",
+                "one route that stands out; those that check passwords wait for the hash.",
+                "GatewayLatencyBurnSlow",
+                [line(
+                    "{{http_route}}",
+                    format!(
+                        "topk(8, {})",
+                        quantile("0.95", HTTP_SERVER_REQUEST_DURATION, JOB, "http_route"),
+                    ),
+                )],
+            )
+            .bad_above(0.25),
+        ],
+    )
+}

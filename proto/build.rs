@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = compiler.descriptor_pool();
 
     check_access(&pool)?;
+    check_failures(&pool)?;
     fs::write(out.join("descriptors.bin"), &encoded)?;
     fs::write(
         out.join("edge_descriptors.bin"),
@@ -125,6 +126,36 @@ fn level(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<i32, Box<dy
                 .and_then(|level| level.as_enum_number())
         })
         .unwrap_or(0))
+}
+
+/// What a method says it can fail with are reasons.
+fn check_failures(pool: &DescriptorPool) -> Result<(), Box<dyn Error>> {
+    let failures = pool
+        .get_extension_by_name("grimoire.options.v1.failures")
+        .ok_or("grimoire.options.v1.failures is not declared")?;
+    let reasons = pool
+        .get_enum_by_name("grimoire.errors.v1.Reason")
+        .ok_or("grimoire.errors.v1.Reason is missing")?;
+    for method in pool
+        .services()
+        .flat_map(|service| service.methods().collect::<Vec<_>>())
+    {
+        let options = method.options();
+        let failures = options.get_extension(&failures);
+        let named = failures
+            .as_message()
+            .and_then(|failures| failures.get_field_by_name("reasons"));
+        let named = named.as_deref().and_then(Value::as_list);
+        for name in named.unwrap_or_default().iter().filter_map(Value::as_str) {
+            if reasons
+                .get_value_by_name(&format!("REASON_{name}"))
+                .is_none()
+            {
+                return Err(format!("{}: there is no reason {name}", method.full_name()).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The files that a public client needs: those with a service that is not MESH, and what they import.

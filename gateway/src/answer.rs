@@ -12,6 +12,7 @@ use crate::problem::Problem;
 use crate::protocol::Protocol;
 
 /// A good answer.
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
@@ -38,7 +39,8 @@ pub(crate) async fn write_answer(
     for (name, value) in answer.headers {
         head.insert_header(name, value)?;
     }
-    if answer.status != 204 {
+    // These have no body, and a length would be one of another answer.
+    if !matches!(answer.status, 204 | 304) {
         head.insert_header(header::CONTENT_LENGTH, answer.body.len())?;
     }
     write(session, exchange, head, answer.body, answer.status).await

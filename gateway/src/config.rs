@@ -43,6 +43,11 @@ pub struct Config {
           value_parser = clap::builder::BoolishValueParser::new())]
     pub reflection: Option<bool>,
 
+    /// Whether to serve /openapi.json and the page /docs, which tell what there is to call. Default: in development only
+    #[arg(long, env = "GRIMOIRE_DOCS", value_name = "BOOLEAN", action = clap::ArgAction::Set,
+          value_parser = clap::builder::BoolishValueParser::new())]
+    pub docs: Option<bool>,
+
     #[command(flatten)]
     pub tokens: TokenConfig,
 
@@ -227,6 +232,12 @@ impl Config {
     pub(crate) fn reflects(&self) -> bool {
         let development = self.process.environment == Environment::Development;
         self.reflection.unwrap_or(development)
+    }
+
+    /// Whether the API is described over HTTP.
+    pub(crate) fn documents(&self) -> bool {
+        let development = self.process.environment == Environment::Development;
+        self.docs.unwrap_or(development)
     }
 
     /// Worker threads, at least one.

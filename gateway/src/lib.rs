@@ -13,7 +13,9 @@ mod listener;
 mod log_line;
 mod metrics;
 mod open_files;
+mod openapi;
 mod own;
+mod pages;
 mod pass_through;
 mod places;
 mod plan;
@@ -44,6 +46,7 @@ pub use config::Config;
 use config::Origins;
 use limits::Limits;
 use listener::Listener;
+use pages::Pages;
 use places::Places;
 use plan::Plan;
 use proxy::Gateway;
@@ -146,6 +149,15 @@ pub async fn start(
     open(config, contracts, routes, process).await
 }
 
+/// The description of the API as a gateway with this configuration would serve it: OpenAPI 3.1.
+///
+/// # Errors
+/// Where the contracts make no plan.
+pub fn openapi(config: &Config) -> Result<serde_json::Value, StartError> {
+    let routes = Routes::compile(config, grimoire_proto::descriptors())?;
+    Ok(openapi::document(&routes.plan))
+}
+
 /// What is made of the contracts before anything runs.
 struct Routes {
     plan: Arc<Plan>,
@@ -155,7 +167,10 @@ struct Routes {
 impl Routes {
     fn compile(config: &Config, contracts: &DescriptorPool) -> Result<Self, StartError> {
         let limits = Limits::new(&config.limits);
-        let plan = Plan::compile(contracts, &config.bounds, &limits, config.reflects())?;
+        let mut plan = Plan::compile(contracts, &config.bounds, &limits, config.reflects())?;
+        if config.documents() {
+            plan.pages = Pages::new(&openapi::document(&plan));
+        }
         Ok(Self {
             plan: Arc::new(plan),
             limits: Arc::new(limits),

@@ -147,6 +147,7 @@ impl Gateway {
                 })?;
                 ("application/json", 86_400, body)
             }
+            Target::Page(answer) => return Ok(answer),
             _ if !self.trust.is_known() => {
                 return Err(
                     Problem::new(Reason::TrustStale, "the keys are not known yet")

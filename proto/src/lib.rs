@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use prost_reflect::DescriptorPool;
 
-pub use options_of::{access, edge, http, upstream};
+pub use options_of::{access, edge, failures, http, upstream};
 
 #[allow(
     missing_docs,

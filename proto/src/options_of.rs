@@ -37,6 +37,28 @@ pub mod edge {
     }
 }
 
+/// How a method can fail in a way of its own.
+pub mod failures {
+    use crate::Reason;
+    use crate::options::v1::Failures;
+
+    use super::*;
+
+    /// The reasons that the failures option of `method` names, as far as this build knows them.
+    pub fn of(method: &MethodDescriptor) -> Vec<Reason> {
+        let failures: Option<Failures> = extension(
+            method.parent_pool(),
+            &method.options(),
+            "grimoire.options.v1.failures",
+        );
+        let names = failures.unwrap_or_default().reasons;
+        names
+            .iter()
+            .filter_map(|name| Reason::from_name(name))
+            .collect()
+    }
+}
+
 /// How a method is bound to HTTP.
 pub mod http {
     pub use crate::google::api::{HttpRule, http_rule::Pattern};
@@ -111,6 +133,15 @@ mod tests {
             Some(http::Pattern::Patch("/v1/users/{user}".into()))
         );
         assert_eq!(upstream::of(update.parent_service()), Some("user".into()));
+        let logout = method("grimoire.auth.v1.SessionService", "Logout");
+        assert_eq!(
+            failures::of(&logout),
+            [
+                crate::Reason::TokenMissing,
+                crate::Reason::InvalidRefreshToken
+            ]
+        );
+        assert!(failures::of(&update).is_empty());
     }
 
     #[test]

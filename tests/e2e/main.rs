@@ -13,6 +13,7 @@ mod grpc;
 mod journey;
 mod life;
 mod mesh;
+mod openapi;
 mod passwords;
 mod signing_keys;
 mod start_up;

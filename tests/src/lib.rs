@@ -1,5 +1,6 @@
 //! What end-to-end tests and benchmarks are written with: the whole system, clients, a mail server, and the checker of histories.
 
+pub mod api;
 pub mod bench;
 pub mod collector;
 pub mod configuration;
@@ -13,6 +14,7 @@ pub mod process;
 pub mod program;
 pub mod prometheus;
 pub mod recorded;
+pub mod reference;
 pub mod rest;
 pub mod smtp;
 pub mod stack;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::api;
+
 /// One client with an address of its own, so that limits per address stay at their production values.
 #[derive(Clone)]
 pub struct Client {
@@ -95,7 +97,8 @@ impl Client {
         self.send_as("application/json", method, path, body).await
     }
 
-    /// Any request whose body, where it has one, claims this media type.
+    /// Any request whose body, where it has one, claims this media type. Panics where the answer is one that the description of the API
+    /// does not have.
     pub async fn send_as(
         &self,
         media_type: &str,
@@ -103,19 +106,23 @@ impl Client {
         path: &str,
         body: Option<String>,
     ) -> reqwest::Result<Answer> {
-        let mut request = self.request(method, path);
+        let mut request = self.request(method.clone(), path);
         if let Some(body) = body {
             request = request.header("content-type", media_type).body(body);
         }
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await?;
-        Ok(Answer {
+        let answer = Answer {
             status,
             headers,
             body: serde_json::from_str(&text).unwrap_or_default(),
             text,
-        })
+        };
+        if let Some(wrong) = api::undescribed(&method, path, &answer) {
+            panic!("{wrong}");
+        }
+        Ok(answer)
     }
 
     /// Posts bytes of this media type; the answer is not read yet.

@@ -6,6 +6,7 @@ use grimoire_proto::Reason;
 use http::{HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
 
+use crate::answer::Answer;
 use crate::plan::paths::Found;
 use crate::plan::{Binding, Plan, Route, Shape};
 use crate::problem::Problem;
@@ -22,6 +23,8 @@ pub(crate) enum Target {
     Jwks,
     /// The description of a reason.
     Reason(String),
+    /// A page that describes the API.
+    Page(Answer),
     /// Which methods a path has.
     Methods(HeaderValue),
 }
@@ -31,7 +34,7 @@ impl Target {
         match self {
             Self::Rest(binding) => Some(&binding.route),
             Self::Rpc(route) => Some(route),
-            Self::Jwks | Self::Reason(_) | Self::Methods(_) => None,
+            Self::Jwks | Self::Reason(_) | Self::Page(_) | Self::Methods(_) => None,
         }
     }
 }
@@ -61,7 +64,7 @@ pub(crate) fn find(
         Found::Nothing if request.method == Method::OPTIONS && plan.rpc(path).is_some() => {
             Ok(Target::Methods(HeaderValue::from_static("POST")))
         }
-        Found::Nothing => own(&request.method, path),
+        Found::Nothing => own(plan, request, path),
     }
 }
 
@@ -97,17 +100,20 @@ fn called<'a>(plan: &'a Plan, path: &str) -> Result<&'a Arc<Route>, Box<Problem>
 }
 
 /// What the gateway answers itself.
-fn own(method: &Method, path: &str) -> Result<Target, Box<Problem>> {
+fn own(plan: &Plan, request: &RequestHeader, path: &str) -> Result<Target, Box<Problem>> {
+    let nothing = || {
+        let detail = format!("there is nothing at {path}");
+        Problem::new(Reason::RouteNotFound, detail)
+    };
     let target = match (path, path.strip_prefix("/problems/")) {
         ("/.well-known/jwks.json", _) => Target::Jwks,
         (_, Some(reason)) => Target::Reason(reason.to_owned()),
         _ => {
-            return Err(Problem::new(
-                Reason::RouteNotFound,
-                format!("there is nothing at {path}"),
-            ));
+            let page = plan.pages.answer(path, &request.headers);
+            Target::Page(page.ok_or_else(nothing)?)
         }
     };
+    let method = &request.method;
     let allow = HeaderValue::from_static("GET, HEAD");
     match *method {
         Method::GET | Method::HEAD => Ok(target),

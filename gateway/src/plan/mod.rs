@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::config::BoundConfig;
 use crate::limits::{Class, Limits};
 use crate::metrics::RouteMetrics;
+use crate::pages::Pages;
 use paths::{Found, Paths};
 pub(crate) use route::{Binding, Body, BoundVariable, Requirement, Route, Shape};
 use template::{Segment, Template, TemplateError};
@@ -48,7 +49,11 @@ const OWN_BODY: usize = 64 * 1024;
 pub(crate) struct Plan {
     rpcs: HashMap<Box<str>, Arc<Route>>,
     paths: Paths,
+    /// Those of `paths`, in the order of the contracts.
+    bindings: Vec<(Method, Arc<Binding>)>,
     table: Vec<Row>,
+    /// What describes the routes to people and programs.
+    pub(crate) pages: Pages,
 }
 
 /// One line of the routing table on the admin port.
@@ -104,7 +109,9 @@ impl Plan {
         let mut plan = Self {
             rpcs: HashMap::new(),
             paths: Paths::default(),
+            bindings: Vec::new(),
             table: Vec::new(),
+            pages: Pages::default(),
         };
         let reflection: &[(&str, Shape)] = if reflection { &REFLECTION } else { &[] };
         for (name, shape) in HEALTH.iter().chain(reflection) {
@@ -151,6 +158,11 @@ impl Plan {
     /// The HTTP binding of this path.
     pub(crate) fn http(&self, method: &Method, path: &str) -> Found<'_> {
         self.paths.find(method, path)
+    }
+
+    /// Every HTTP binding with its method, in the order of the contracts.
+    pub(crate) fn bindings(&self) -> &[(Method, Arc<Binding>)] {
+        &self.bindings
     }
 
     /// The longest that any unary call may take.
@@ -270,13 +282,15 @@ impl Plan {
         self.table
             .push(row(route, Some(format!("{http_method} {path}")), who));
         self.paths
-            .insert(http_method.clone(), &template, binding)
+            .insert(http_method.clone(), &template, binding.clone())
             .map_err(|other| PlanError::Conflict {
                 first: other.route.name.clone(),
                 second: rpc.clone(),
-                method: http_method,
+                method: http_method.clone(),
                 path: path.to_owned(),
-            })
+            })?;
+        self.bindings.push((http_method, binding));
+        Ok(())
     }
 }
 

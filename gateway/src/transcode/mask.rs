@@ -1,6 +1,7 @@
 //! The update mask of a PATCH: what the client sent, told from the JSON text, because a message does not know a null from nothing.
 
 use grimoire_proto::Reason;
+use grimoire_proto::google::api::FieldBehavior;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 use serde_json::Value as Json;
 
@@ -8,8 +9,6 @@ use super::violations::field_of;
 use crate::plan::Body;
 use crate::problem::Problem;
 
-/// `google.api.FieldBehavior.OUTPUT_ONLY`.
-const OUTPUT_ONLY: i32 = 3;
 /// Fields that say which resource is meant, or which version of it: not what to change.
 const NEVER_CHANGED: [&str; 2] = ["id", "etag"];
 
@@ -27,7 +26,9 @@ fn collect(message: &MessageDescriptor, json: &Json, prefix: &str, paths: &mut V
         let Some(field) = field_of(message, name) else {
             continue;
         };
-        if is_output_only(&field) || (prefix.is_empty() && NEVER_CHANGED.contains(&field.name())) {
+        if has_behavior(&field, FieldBehavior::OutputOnly)
+            || (prefix.is_empty() && NEVER_CHANGED.contains(&field.name()))
+        {
             continue;
         }
         let path = format!("{prefix}{}", field.name());
@@ -100,20 +101,21 @@ fn exists(resource: &FieldDescriptor, path: &str) -> bool {
         })
 }
 
-fn is_output_only(field: &FieldDescriptor) -> bool {
-    let Some(behavior) = field
+/// Whether the contract says this of a field.
+pub(crate) fn has_behavior(field: &FieldDescriptor, behavior: FieldBehavior) -> bool {
+    let Some(extension) = field
         .parent_pool()
         .get_extension_by_name("google.api.field_behavior")
     else {
         return false;
     };
     let options = field.options();
-    let values = options.get_extension(&behavior);
+    let values = options.get_extension(&extension);
     values
         .as_list()
         .unwrap_or_default()
         .iter()
-        .any(|value| value.as_enum_number() == Some(OUTPUT_ONLY))
+        .any(|value| value.as_enum_number() == Some(behavior as i32))
 }
 
 #[cfg(test)]

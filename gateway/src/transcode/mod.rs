@@ -7,6 +7,7 @@ mod request;
 mod response;
 mod violations;
 
-pub(crate) use request::{Parts, encode, takes_no_body};
+pub(crate) use mask::has_behavior;
+pub(crate) use request::{Parts, encode, is_group, takes_no_body};
 pub(crate) use response::decode;
 pub(crate) use violations::as_clients_see_them;

@@ -158,7 +158,7 @@ fn parameter_fields(binding: &Binding, name: &str) -> Option<Vec<FieldDescriptor
 }
 
 /// The message of a field whose JSON is an object of its fields: not a well-known type that is one string or number.
-fn is_group(field: &FieldDescriptor) -> Option<MessageDescriptor> {
+pub(crate) fn is_group(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     let Kind::Message(message) = field.kind() else {
         return None;
     };

@@ -7,6 +7,7 @@ mod cors;
 mod grpc;
 mod grpc_web;
 mod limits;
+mod pages;
 mod rest;
 mod stack;
 mod streams;

@@ -121,7 +121,7 @@ pub(crate) fn known_password(file: &Path) -> Result<Option<String>> {
     }
 }
 
-fn grant(instance: &Instance, email: &str) -> Result<()> {
+pub(crate) fn grant(instance: &Instance, email: &str) -> Result<()> {
     auth(instance, &["grant-role", email, "admin"], "")
         .with_context(|| format!("cannot make {email} an admin"))?;
     writeln!(stdout(), "{email} is an admin")?;

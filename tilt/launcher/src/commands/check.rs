@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,8 @@ use clap::Args;
 use launcher::topology::Topology;
 use launcher::{Notice, Stack, StackOptions};
 
-use super::{cargo, place};
+use super::{cargo, place, python, schemathesis};
 
-/// With the schemas of the releases of Kubernetes that tests/e2e/mesh names.
-const VALIDATOR: &str = "kubernetes-validate==1.37.0";
 /// What evaluates the Tiltfile where there is no tilt: a workspace of its own, whose Cargo.toml says why.
 const TILTFILE: &str = "tests/tiltfile/Cargo.toml";
 
@@ -22,7 +20,7 @@ const TILTFILE: &str = "tests/tiltfile/Cargo.toml";
 pub(crate) struct Test {
     /// Only the tests of this crate, or those whose names contain this
     filter: Option<String>,
-    /// 10,000 random schedules of the outbox, where 300 do otherwise
+    /// 10,000 random schedules of the outbox, where 300 do otherwise, and the API against its description by Schemathesis
     #[arg(long)]
     full: bool,
 }
@@ -47,7 +45,11 @@ impl Test {
             .map(|(name, _)| name.clone())
             .collect();
         stages.run("tools", || {
-            get_validator(root);
+            python::KUBERNETES.get(root);
+            python::OPENAPI.get(root);
+            if self.full {
+                python::SCHEMATHESIS.get(root);
+            }
             Ok(())
         })?;
         stages.run("build", || {
@@ -68,7 +70,11 @@ impl Test {
             Stack::start(options)
         })?;
         stages.run("tests", || self.tests(root, &bin, &stack))?;
-        stack.stop()
+        stack.stop()?;
+        if self.full && self.filter.is_none() {
+            stages.run("api", || schemathesis::run(root, &bin))?;
+        }
+        Ok(())
     }
 
     fn tests(&self, root: &Path, bin: &Path, stack: &Stack) -> Result<()> {
@@ -96,39 +102,6 @@ impl Test {
             run(test)?;
         }
         Ok(())
-    }
-}
-
-/// Puts the validator of mesh/ into .dev/tools. Where that fails, the test that needs it says so.
-fn get_validator(root: &Path) {
-    let folder = root.join(".dev/tools/python");
-    let forbidden = std::env::var_os("DEV_INSTALL").is_some_and(|install| install == "no");
-    let there = installed("kubernetes-validate") || folder.join("bin/kubernetes-validate").exists();
-    if there || forbidden || !installed("python3") {
-        return;
-    }
-    eprintln!("getting {VALIDATOR} by pip, into .dev/tools");
-    let succeeds = |command: &mut Command| {
-        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
-        quiet.status().is_ok_and(|status| status.success())
-    };
-    // A machine without a network is not kept waiting.
-    let install = ["-m", "pip", "install", "--retries=1", "--timeout=10"];
-    let mut python = Command::new("python3");
-    let by_pip = succeeds(
-        python
-            .args(install)
-            .arg("--target")
-            .arg(&folder)
-            .arg(VALIDATOR),
-    );
-    // Some systems give Python a pip only in an environment of its own.
-    if !by_pip && succeeds(Command::new("python3").args(["-m", "venv"]).arg(&folder)) {
-        succeeds(
-            Command::new(folder.join("bin/python3"))
-                .args(install)
-                .arg(VALIDATOR),
-        );
     }
 }
 
@@ -179,13 +152,13 @@ fn fast(root: &Path, stages: &mut Stages) -> Result<()> {
     Ok(())
 }
 
-fn installed(program: &str) -> bool {
+pub(super) fn installed(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder: PathBuf| folder.join(program).is_file())
     })
 }
 
-fn run(command: &mut Command) -> Result<()> {
+pub(super) fn run(command: &mut Command) -> Result<()> {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line: Vec<String> = words.map(|word| word.display().to_string()).collect();
     let status = command

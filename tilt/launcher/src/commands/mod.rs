@@ -12,7 +12,9 @@ mod logs;
 mod mail;
 mod place;
 mod prepare;
+mod python;
 mod rest;
+mod schemathesis;
 mod seed;
 mod up;
 
@@ -69,7 +71,7 @@ enum Command {
     Test(check::Test),
     /// Run the fast part of `test`: format, clippy, and whether .sqlx fits the code
     Check,
-    /// Renew what is generated and checked in: .sqlx, docs/configuration.md and the routes of mesh/
+    /// Renew what is generated and checked in: .sqlx, docs/configuration.md, docs/reference.md and the routes of mesh/
     Prepare,
     /// Open a shell in a database: auth, user or events
     Psql(database::Psql),

@@ -14,6 +14,7 @@ mod journey;
 mod life;
 mod mesh;
 mod openapi;
+mod parked_events;
 mod passwords;
 mod signing_keys;
 mod start_up;

@@ -16,6 +16,7 @@ mod mesh;
 mod openapi;
 mod parked_events;
 mod passwords;
+mod search;
 mod signing_keys;
 mod start_up;
 mod tiltfile;

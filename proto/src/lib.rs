@@ -22,7 +22,7 @@ mod contracts {
 }
 
 pub use contracts::google;
-pub use contracts::grimoire::{audit, auth, errors, events, options, user};
+pub use contracts::grimoire::{audit, auth, delivery, errors, events, options, user};
 pub use errors::v1::Reason;
 
 /// Every file of the contracts: an encoded `google.protobuf.FileDescriptorSet` with custom options and comments.

@@ -54,6 +54,11 @@ fn a_path_leads_to_its_rpc() {
         ),
         (
             Method::GET,
+            "/v1/users:search",
+            "grimoire.user.v1.ProfileService/SearchProfiles",
+        ),
+        (
+            Method::GET,
             "/v1/users/me/preferences",
             "grimoire.user.v1.PreferencesService/GetPreferences",
         ),

@@ -13,7 +13,7 @@ const MOST_HEADERS: usize = 32 * 1024;
 /// Begins the name of each of them.
 const ORIGINAL: &str = "original_";
 /// Characters of a reason, which may quote what was refused.
-const LONGEST_REASON: usize = 2_000;
+pub(crate) const LONGEST_REASON: usize = 2_000;
 
 /// Writes dead letters into the outbox.
 pub(crate) struct DeadLetterTopics;

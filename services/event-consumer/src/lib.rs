@@ -22,8 +22,9 @@ use chassis::process::{DevelopmentValue, Process};
 use chassis::upstream::{self, Upstream};
 use grimoire_proto::audit::v1::audit_service_server::AuditServiceServer;
 use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
+use grimoire_proto::delivery::v1::delivery_service_server::DeliveryServiceServer;
 use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
-use inbox::operator::Discard;
+use inbox::operator::{Discard, KeyOf};
 use inbox::{Consumer, ConsumerConfig};
 use outbox::{OutboxCommand, Relay, ResumeError};
 use sqlx::PgPool;
@@ -37,7 +38,8 @@ use config::{
 use dead_letters::DeadLetterTopics;
 use mail::delivery::{Delivery, DeliveryError};
 use mail::letter::Links;
-use rpc::AuditApi;
+use operator::Decider;
+use rpc::{AuditApi, DeliveryApi};
 use subscribers::audit::Audit;
 use subscribers::mail::Mail;
 use subscribers::user_data::UserData;
@@ -188,7 +190,9 @@ pub async fn serve(config: &Config, process: Process) -> Result<(), EventConsume
 
 /// The calls that this service answers.
 pub fn services(pool: PgPool) -> Services {
-    Services::new().with(AuditServiceServer::new(AuditApi { pool }))
+    Services::new()
+        .with(AuditServiceServer::new(AuditApi { pool: pool.clone() }))
+        .with(DeliveryServiceServer::new(DeliveryApi { pool }))
 }
 
 /// Who hears events, and who does what they ask for outside of this service's database.
@@ -259,7 +263,8 @@ pub async fn waiting(config: &DatabaseConfig) -> Result<Waiting, EventConsumerEr
 /// Lets a parked key be tried again at once, with an audit record.
 pub async fn retry(key: &ParkedKeyConfig) -> Result<(), EventConsumerError> {
     let pool = connect(&key.database).await?;
-    if operator::retry(&pool, key).await? {
+    let gap = operator::gap(key.accept_gap);
+    if operator::retry(&pool, Decider::Operator, key_of(key), gap).await? {
         return Ok(());
     }
     Err(not_parked(key))
@@ -268,9 +273,11 @@ pub async fn retry(key: &ParkedKeyConfig) -> Result<(), EventConsumerError> {
 /// Gives up the first record of a parked key, with an audit record. Answers with its offset.
 pub async fn discard(key: &ParkedKeyConfig) -> Result<i64, EventConsumerError> {
     let pool = connect(&key.database).await?;
-    match operator::discard(&pool, key).await? {
+    let gap = operator::gap(key.accept_gap);
+    match operator::discard(&pool, Decider::Operator, key_of(key), gap, None).await? {
         Discard::Discarded(offset) => Ok(offset),
-        Discard::NotParked => Err(not_parked(key)),
+        // Whichever record is the first is the one.
+        Discard::NotParked | Discard::Overtaken => Err(not_parked(key)),
         Discard::BehindGap { last, version } => {
             Err(EventConsumerError::BehindGap { last, version })
         }
@@ -309,6 +316,14 @@ pub async fn reset(place: &ResetConfig) -> Result<(), EventConsumerError> {
 /// Makes a database publish again that was restored or failed over.
 pub async fn outbox(command: &OutboxCommand<DatabaseConfig>) -> Result<(), EventConsumerError> {
     Ok(command.run(&connect(command.database()).await?).await?)
+}
+
+fn key_of(key: &ParkedKeyConfig) -> KeyOf<'_> {
+    KeyOf {
+        subscriber: &key.subscriber,
+        topic: &key.topic,
+        key: &key.key,
+    }
 }
 
 fn not_parked(key: &ParkedKeyConfig) -> EventConsumerError {

@@ -1,15 +1,17 @@
-//! `event-consumer inbox`: what an operator decides about events that wait, each with an audit record of it.
+//! What is decided about events and jobs that wait, on the command line (`event-consumer inbox`) or by a call, each with an audit
+//! record of it.
 
 use std::fmt::{self, Display, Formatter};
 
+use chassis::caller::AccountId;
 use inbox::jobs::{self, DeadKey};
-use inbox::operator::{self, Discard, Gap, KeyOf, ParkedKey};
+use inbox::operator::{self, Discard, Filter, Gap, KeyOf, ParkedKey};
 use sqlx::PgPool;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::config::{JobKey, ParkedKeyConfig, ResetConfig};
+use crate::config::{JobKey, ResetConfig};
 use crate::store::audit_records::{self, AuditRow, Details, NO_ACCOUNT};
 
 /// As many of each kind as are listed.
@@ -46,30 +48,66 @@ impl Display for Waiting {
     }
 }
 
+/// Who decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decider {
+    /// Whoever has the address of the database: who that is it cannot know.
+    Operator,
+    /// Who makes a call.
+    Administrator(AccountId),
+}
+
+impl Display for Decider {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator => f.write_str("operator"),
+            Self::Administrator(account) => Display::fmt(account, f),
+        }
+    }
+}
+
+/// What to make of versions that are missing.
+pub(crate) fn gap(accept: bool) -> Gap {
+    if accept { Gap::Accept } else { Gap::Refuse }
+}
+
 pub(crate) async fn list(pool: &PgPool) -> sqlx::Result<Waiting> {
     Ok(Waiting {
-        parked: operator::parked(pool, None, LISTED).await?,
+        parked: operator::parked(pool, Filter::default(), None, LISTED).await?,
         dead_jobs: jobs::dead(pool, ("", ""), LISTED).await?,
     })
 }
 
 /// `false`: the key is not parked.
-pub(crate) async fn retry(pool: &PgPool, key: &ParkedKeyConfig) -> sqlx::Result<bool> {
+pub(crate) async fn retry(
+    pool: &PgPool,
+    by: Decider,
+    key: KeyOf<'_>,
+    gap: Gap,
+) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
-    if !operator::retry(&mut transaction, key_of(key), gap_of(key)).await? {
+    if !operator::retry(&mut transaction, key, gap).await? {
         return Ok(false);
     }
-    let record = about_key("INBOX_RETRY", key, None);
+    let record = about_key("INBOX_RETRY", by, key, gap, None);
     audit_records::add(&mut *transaction, &[record]).await?;
     transaction.commit().await?;
     Ok(true)
 }
 
-pub(crate) async fn discard(pool: &PgPool, key: &ParkedKeyConfig) -> sqlx::Result<Discard> {
+/// `expected`: the first record of the key as whoever decides has seen it; `None`: whichever it is.
+pub(crate) async fn discard(
+    pool: &PgPool,
+    by: Decider,
+    key: KeyOf<'_>,
+    gap: Gap,
+    expected: Option<i64>,
+) -> sqlx::Result<Discard> {
     let mut transaction = pool.begin().await?;
-    let discard = operator::discard(&mut transaction, key_of(key), gap_of(key)).await?;
+    let discard = operator::discard(&mut transaction, key, gap, expected).await?;
     if let Discard::Discarded(offset) = discard {
-        let record = about_key("INBOX_DISCARD", key, Some(("offset", offset.to_string())));
+        let offset = ("offset", offset.to_string());
+        let record = about_key("INBOX_DISCARD", by, key, gap, Some(offset));
         audit_records::add(&mut *transaction, &[record]).await?;
         transaction.commit().await?;
     }
@@ -125,46 +163,34 @@ pub(crate) async fn reset(pool: &PgPool, place: &ResetConfig) -> sqlx::Result<bo
         ("old_offset", left.to_string()),
         ("new_offset", to),
     ];
-    let record = record("INBOX_RESET", NO_ACCOUNT, details);
+    let record = record("INBOX_RESET", Decider::Operator, NO_ACCOUNT, details);
     audit_records::add(&mut *transaction, &[record]).await?;
     transaction.commit().await?;
     Ok(true)
 }
 
-fn key_of(key: &ParkedKeyConfig) -> KeyOf<'_> {
-    KeyOf {
-        subscriber: &key.subscriber,
-        topic: &key.topic,
-        key: &key.key,
-    }
-}
-
-fn gap_of(key: &ParkedKeyConfig) -> Gap {
-    if key.accept_gap {
-        Gap::Accept
-    } else {
-        Gap::Refuse
-    }
-}
-
 fn about_key(
     r#type: &str,
-    key: &ParkedKeyConfig,
+    by: Decider,
+    key: KeyOf<'_>,
+    gap: Gap,
     more: Option<(&'static str, String)>,
 ) -> AuditRow {
     let details = [
-        ("subscriber", key.subscriber.clone()),
-        ("topic", key.topic.clone()),
-        ("key", key.key.clone()),
-        ("accept_gap", key.accept_gap.to_string()),
+        ("subscriber", key.subscriber.to_owned()),
+        ("topic", key.topic.to_owned()),
+        ("key", key.key.to_owned()),
+        ("accept_gap", (gap == Gap::Accept).to_string()),
     ];
-    record(r#type, account(&key.key), details.into_iter().chain(more))
+    let details = details.into_iter().chain(more);
+    record(r#type, by, account(key.key), details)
 }
 
 fn about_job(r#type: &str, job: &JobKey, event: Option<Uuid>) -> AuditRow {
     let details = [("target", job.target.clone()), ("key", job.key.clone())];
     let event = event.map(|event| ("event", event.to_string()));
-    record(r#type, account(&job.key), details.into_iter().chain(event))
+    let details = details.into_iter().chain(event);
+    record(r#type, Decider::Operator, account(&job.key), details)
 }
 
 /// Keys are account ids, but for those of addresses.
@@ -172,13 +198,13 @@ fn account(key: &str) -> Uuid {
     key.parse().unwrap_or(NO_ACCOUNT)
 }
 
-/// Who it was the database cannot know: whoever has its address may do this.
 fn record(
     r#type: &str,
+    by: Decider,
     account_id: Uuid,
     details: impl IntoIterator<Item = (&'static str, String)>,
 ) -> AuditRow {
-    let by = ("by", "operator".to_owned());
+    let by = ("by", by.to_string());
     let details: Details = std::iter::once(by)
         .chain(details)
         .map(|(name, value)| (name.to_owned(), value))
@@ -188,7 +214,7 @@ fn record(
         r#type: r#type.to_owned(),
         account_id,
         time: OffsetDateTime::now_utc(),
-        trace_id: None,
+        trace_id: telemetry::propagation::current_trace_id(),
         details: Json(details),
     }
 }

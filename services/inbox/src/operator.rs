@@ -26,19 +26,29 @@ pub enum Gap {
     Accept,
 }
 
-/// Up to `limit` parked keys in the order of subscriber, topic and key, behind `after`; `None` begins.
+/// Which parked keys to list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filter<'a> {
+    /// Those of this subscriber; `None`: of all.
+    pub subscriber: Option<&'a str>,
+    /// Those that are dead, or those that are tried again; `None`: both.
+    pub dead: Option<bool>,
+}
+
+/// Up to `limit` parked keys that `filter` lets pass, in the order of subscriber, topic and key, behind `after`; `None` begins.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn parked(
     pool: &PgPool,
+    filter: Filter<'_>,
     after: Option<KeyOf<'_>>,
     limit: i64,
 ) -> sqlx::Result<Vec<ParkedKey>> {
     let after = after.map_or(("", "", ""), |after| {
         (after.subscriber, after.topic, after.key)
     });
-    store::parked::list(pool, after, limit).await
+    store::parked::list(pool, filter.subscriber, filter.dead, after, limit).await
 }
 
 /// Lets a parked key be tried again at once, with all its tries before it. `false`: it is not parked.
@@ -78,6 +88,8 @@ pub enum Discard {
     Discarded(i64),
     /// Its key is not parked.
     NotParked,
+    /// Another record than the expected one is the first of the key by now.
+    Overtaken,
     /// Versions before the record are missing as well, and with it they would be given up unseen.
     BehindGap {
         /// The last version that took effect.
@@ -112,6 +124,9 @@ pub async fn discard(
     let Some(first) = first.first() else {
         return Ok(Discard::NotParked);
     };
+    if expected.is_some_and(|expected| expected != first.id) {
+        return Ok(Discard::Overtaken);
+    }
     if let (Some(generation), Some(version)) = first.received.place() {
         let known = [key];
         let known =

@@ -1,6 +1,7 @@
 //! How a call can fail, and what its caller is told.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use chassis::status::Failure;
 use grimoire_proto::Reason;
@@ -16,6 +17,8 @@ pub(crate) enum Error {
     UnknownAccount,
     #[error("the resource has changed since it was read")]
     StaleEtag,
+    #[error("so many names resemble the query that the search takes too long")]
+    SearchTooWide,
     #[error("auth cannot be asked: {0}")]
     Directory(Status),
     #[error(transparent)]
@@ -71,6 +74,12 @@ impl From<Error> for Status {
                 Reason::EtagMismatch,
                 "the resource has changed since its etag was read",
             )
+            .into(),
+            Error::SearchTooWide => Failure::new(
+                Reason::Overloaded,
+                "the search takes too long: say more of the name",
+            )
+            .retry_after(Duration::from_secs(1))
             .into(),
             // Says itself when to try again.
             Error::Directory(status)

@@ -147,15 +147,17 @@ pub(crate) fn is_text(text: &str, most: usize) -> bool {
         && !text.contains(|character: char| character.is_control() && !"\n\r\t".contains(character))
 }
 
-const DISPLAY_NAME: usize = 100;
+/// The same without line breaks and tabs.
+pub(crate) fn is_line(text: &str, most: usize) -> bool {
+    text.chars().count() <= most && !text.contains(char::is_control)
+}
+
+/// Characters of a display name.
+pub(crate) const DISPLAY_NAME: usize = 100;
 const BIO: usize = 2_000;
 const AVATAR_URI: usize = 2_048;
 /// What RFC 5646, section 4.4.1, says to make room for.
 const LANGUAGE_TAG: usize = 35;
-
-fn is_line(text: &str, most: usize) -> bool {
-    text.chars().count() <= most && !text.contains(char::is_control)
-}
 
 fn is_https_uri(text: &str) -> bool {
     let Ok(uri) = text.parse::<http::Uri>() else {

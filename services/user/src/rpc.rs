@@ -5,6 +5,7 @@ mod get_profile;
 mod list_activities;
 mod provision_users;
 mod record_activities;
+mod search_profiles;
 mod update_preferences;
 mod update_profile;
 
@@ -47,6 +48,14 @@ impl ProfileService for ProfileApi {
     ) -> Result<Response<UpdateProfileResponse>, Status> {
         let caller = Caller::of(&request).clone();
         let answer = update_profile::update_profile(self, &caller, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn search_profiles(
+        &self,
+        request: Request<SearchProfilesRequest>,
+    ) -> Result<Response<SearchProfilesResponse>, Status> {
+        let answer = search_profiles::search_profiles(&self.users.pool, request.get_ref()).await?;
         Ok(Response::new(answer))
     }
 }

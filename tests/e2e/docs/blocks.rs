@@ -114,6 +114,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("docs/operating.md", "openssl rand", "needs no Grimoire"),
     (
         "docs/operating.md",
+        "parked=",
+        "has a word in the place of a key; tests/e2e/parked_events.rs makes the same calls",
+    ),
+    (
+        "docs/operating.md",
         "api=",
         "has a word in the place of ids, and shuts people out; tests/e2e/admin.rs makes the same calls",
     ),

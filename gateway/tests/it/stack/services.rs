@@ -22,7 +22,8 @@ use grimoire_proto::auth::v1::{
 };
 use grimoire_proto::user::v1::profile_service_server::{ProfileService, ProfileServiceServer};
 use grimoire_proto::user::v1::{
-    GetProfileRequest, GetProfileResponse, Profile, UpdateProfileRequest, UpdateProfileResponse,
+    GetProfileRequest, GetProfileResponse, Profile, SearchProfilesRequest, SearchProfilesResponse,
+    UpdateProfileRequest, UpdateProfileResponse,
 };
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -135,6 +136,13 @@ impl ProfileService for Services {
         Ok(Response::new(UpdateProfileResponse {
             profile: Some(profile),
         }))
+    }
+
+    async fn search_profiles(
+        &self,
+        _request: Request<SearchProfilesRequest>,
+    ) -> Result<Response<SearchProfilesResponse>, Status> {
+        Ok(Response::new(SearchProfilesResponse::default()))
     }
 }
 

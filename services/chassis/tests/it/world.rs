@@ -138,6 +138,13 @@ impl ProfileService for Profiles {
     ) -> Result<Response<UpdateProfileResponse>, Status> {
         Err(Status::unimplemented("not in this test"))
     }
+
+    async fn search_profiles(
+        &self,
+        _: Request<SearchProfilesRequest>,
+    ) -> Result<Response<SearchProfilesResponse>, Status> {
+        Err(Status::unimplemented("not in this test"))
+    }
 }
 
 fn text(request: &Request<GetProfileRequest>, name: &str) -> String {

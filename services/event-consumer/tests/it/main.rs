@@ -4,12 +4,16 @@
 
 mod kafka;
 mod others;
+mod parked;
 mod smtp;
 mod world;
 
 mod audit;
 mod dead_letters;
+mod discard_parked_events;
 mod list_audit_records;
+mod list_parked_events;
 mod mail;
 mod operator;
+mod retry_parked_events;
 mod user_data;

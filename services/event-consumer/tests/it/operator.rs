@@ -27,7 +27,8 @@ fn database(world: &World) -> DatabaseConfig {
     }
 }
 
-async fn records(world: &World, r#type: &str) -> Vec<AuditRecord> {
+/// The audit records of a type, newest first.
+pub(crate) async fn records(world: &World, r#type: &str) -> Vec<AuditRecord> {
     let request = ListAuditRecordsRequest {
         r#type: r#type.into(),
         ..ListAuditRecordsRequest::default()

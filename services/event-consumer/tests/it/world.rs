@@ -9,6 +9,7 @@ use chassis::upstream::{self, Upstream};
 use event_consumer::config::MailConfig;
 use grimoire_proto::audit::v1::audit_service_client::AuditServiceClient;
 use grimoire_proto::auth::v1::notification_service_server::NotificationServiceServer;
+use grimoire_proto::delivery::v1::delivery_service_client::DeliveryServiceClient;
 use grimoire_proto::user::v1::user_data_service_server::UserDataServiceServer;
 use inbox::ConsumerConfig;
 use telemetry::TelemetryConfig;
@@ -120,6 +121,10 @@ impl World {
         AuditServiceClient::new(self.upstream.clone())
     }
 
+    pub(crate) fn delivery(&self) -> DeliveryServiceClient<Upstream> {
+        DeliveryServiceClient::new(self.upstream.clone())
+    }
+
     /// How many jobs of `event` are not done yet.
     pub(crate) async fn jobs(&self, event: Uuid) -> i64 {
         sqlx::query_scalar("select count(*) from inbox.jobs where event_id = $1")
@@ -180,6 +185,12 @@ pub(crate) fn by_somebody<T>(message: T) -> Request<T> {
         Uuid::now_v7().to_string().parse().unwrap(),
     );
     request
+}
+
+/// The account that makes a call.
+pub(crate) fn subject<T>(request: &Request<T>) -> String {
+    let subject = request.metadata().get("grimoire-subject").unwrap();
+    subject.to_str().unwrap().to_owned()
 }
 
 /// Why a call failed: its code, the reason, and the field that is at fault.

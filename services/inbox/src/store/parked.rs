@@ -323,25 +323,39 @@ pub struct ParkedKey {
     pub attempts: i32,
     /// Whether it is not tried any more by itself.
     pub dead: bool,
+    /// When it is tried again; `None`: it is dead.
+    pub due_at: Option<OffsetDateTime>,
     /// When it was parked.
     pub parked_at: OffsetDateTime,
     /// How many of its records wait.
     pub records: i64,
+    /// Which of them is the first: a number that no other record has.
+    pub first_record: Option<i64>,
 }
 
-/// Parked keys in the order of subscriber, topic and key, behind `after`.
+/// Parked keys in the order of subscriber, topic and key, behind `after`: of `subscriber` alone, and those alone that are dead or
+/// are not.
 pub(crate) async fn list(
     executor: impl PgExecutor<'_>,
+    subscriber: Option<&str>,
+    dead: Option<bool>,
     after: (&str, &str, &str),
     limit: i64,
 ) -> sqlx::Result<Vec<ParkedKey>> {
     sqlx::query_as!(
         ParkedKey,
-        r#"select subscriber, topic, key, partition, cause, reason, attempts, due_at is null as "dead!", parked_at,
+        r#"select subscriber, topic, key, partition, cause, reason, attempts, due_at is null as "dead!", due_at, parked_at,
                   (select count(*) from inbox.parked_records as r
-                   where r.subscriber = k.subscriber and r.topic = k.topic and r.key = k.key) as "records!"
+                   where r.subscriber = k.subscriber and r.topic = k.topic and r.key = k.key) as "records!",
+                  (select id from inbox.parked_records as r
+                   where r.subscriber = k.subscriber and r.topic = k.topic and r.key = k.key
+                   order by generation nulls first, version nulls first, id limit 1) as first_record
            from inbox.parked_keys as k
-           where (subscriber, topic, key) > ($1, $2, $3) order by subscriber, topic, key limit $4"#,
+           where ($1::text is null or subscriber = $1) and ($2::boolean is null or (due_at is null) = $2)
+             and (subscriber, topic, key) > ($3, $4, $5)
+           order by subscriber, topic, key limit $6"#,
+        subscriber,
+        dead,
         after.0,
         after.1,
         after.2,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use inbox::operator::{self, Discard, Gap, KeyOf, ParkedKey};
+use inbox::operator::{self, Discard, Filter, Gap, KeyOf, ParkedKey};
 use sqlx::PgPool;
 
 use crate::kit::{
@@ -164,6 +164,64 @@ async fn a_record_behind_a_gap_is_discarded_only_with_the_gap() {
     eventually("the key is free", || none_parked(&database.pool)).await;
     assert_eq!(effects_of(&database.pool, "a").await, [1, 5]);
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_record_that_an_operator_has_seen_is_discarded() {
+    let (database, topic) = (database().await, topic(1).await);
+    let recorder = Recorder::refusing(&topic, [("a", 1), ("a", 2)]);
+    let running = start(config(&database), &recorder);
+    publish(&topic, [1, 2].map(|version| change("a", version))).await;
+    eventually("the key is dead", || async { dead(&database.pool).await }).await;
+    let seen = parked(&database.pool).await.first_record;
+    let (pool, key) = (&database.pool, key(&topic, "a"));
+    assert_eq!(
+        discard_if_first(pool, key, Gap::Refuse, seen).await,
+        Discard::Discarded(0)
+    );
+    eventually("the next is dead", || async { dead(pool).await }).await;
+    assert_eq!(
+        discard_if_first(pool, key, Gap::Refuse, seen).await,
+        Discard::Overtaken
+    );
+    let next = parked(pool).await;
+    assert!(next.dead && next.records == 1 && next.first_record > seen);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn parked_keys_are_listed_by_subscriber_and_by_whether_they_are_dead() {
+    let database = database().await;
+    for (subscriber, key, due_at) in [
+        ("one", "a", None),
+        ("one", "b", Some("2100-01-01")),
+        ("two", "a", Some("2100-01-01")),
+    ] {
+        sqlx::query(
+            "insert into inbox.parked_keys (subscriber, topic, key, partition, cause, reason, due_at)
+             values ($1, 't', $2, 0, 'gap', 'lost', $3::timestamptz)",
+        )
+        .bind(subscriber)
+        .bind(key)
+        .bind(due_at)
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    }
+    let listed = async |subscriber, dead| {
+        let filter = Filter { subscriber, dead };
+        let keys = operator::parked(&database.pool, filter, None, 10)
+            .await
+            .unwrap();
+        keys.into_iter()
+            .map(|parked| format!("{} {}", parked.subscriber, parked.key))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed(None, None).await, ["one a", "one b", "two a"]);
+    assert_eq!(listed(Some("one"), None).await, ["one a", "one b"]);
+    assert_eq!(listed(None, Some(false)).await, ["one b", "two a"]);
+    assert_eq!(listed(Some("one"), Some(true)).await, ["one a"]);
+    assert!(listed(Some("three"), None).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -363,14 +421,25 @@ async fn retry(pool: &PgPool, key: KeyOf<'_>, gap: Gap) -> bool {
 }
 
 async fn discard(pool: &PgPool, key: KeyOf<'_>, gap: Gap) -> Discard {
+    discard_if_first(pool, key, gap, None).await
+}
+
+async fn discard_if_first(
+    pool: &PgPool,
+    key: KeyOf<'_>,
+    gap: Gap,
+    expected: Option<i64>,
+) -> Discard {
     let mut transaction = pool.begin().await.unwrap();
-    let discard = operator::discard(&mut transaction, key, gap).await.unwrap();
+    let discard = operator::discard(&mut transaction, key, gap, expected)
+        .await
+        .unwrap();
     transaction.commit().await.unwrap();
     discard
 }
 
 async fn parked(pool: &PgPool) -> ParkedKey {
-    operator::parked(pool, None, 1)
+    operator::parked(pool, Filter::default(), None, 1)
         .await
         .unwrap()
         .pop()
@@ -378,11 +447,14 @@ async fn parked(pool: &PgPool) -> ParkedKey {
 }
 
 async fn none_parked(pool: &PgPool) -> bool {
-    operator::parked(pool, None, 1).await.unwrap().is_empty()
+    operator::parked(pool, Filter::default(), None, 1)
+        .await
+        .unwrap()
+        .is_empty()
 }
 
 async fn dead(pool: &PgPool) -> bool {
-    operator::parked(pool, None, 1)
+    operator::parked(pool, Filter::default(), None, 1)
         .await
         .unwrap()
         .first()

@@ -1,6 +1,6 @@
 //! Table `profiles`.
 
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -126,4 +126,54 @@ pub(crate) async fn next_event_version(db: impl PgExecutor<'_>, id: Uuid) -> sql
     )
     .fetch_one(db)
     .await
+}
+
+/// A person who was found by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FoundRow {
+    pub(crate) id: Uuid,
+    pub(crate) display_name: String,
+    pub(crate) avatar_uri: String,
+    /// How well the name fits, up to 1,000,000.
+    pub(crate) rank: i32,
+}
+
+/// Up to `limit` people whose display name resembles `query`, the best fit first, behind `after`: how much of the query is in the name
+/// counts as much as how much of the name is in the query. Who has no name is never found. A search that takes longer than 2 s fails
+/// (SQLSTATE 57014).
+pub(crate) async fn resembling(
+    pool: &PgPool,
+    query: &str,
+    after: Option<(i32, Uuid)>,
+    limit: i64,
+) -> sqlx::Result<Vec<FoundRow>> {
+    let (rank, id) = after.unzip();
+    let mut transaction = pool.begin().await?;
+    sqlx::query!("set local statement_timeout = '2s'")
+        .execute(&mut *transaction)
+        .await?;
+    // A search takes one core.
+    sqlx::query!("set local max_parallel_workers_per_gather = 0")
+        .execute(&mut *transaction)
+        .await?;
+    // What has no trigrams for this database would walk the whole index. A rank is a whole number, so that a page token has it exactly.
+    let rows = sqlx::query_as!(
+        FoundRow,
+        r#"select id as "id!", display_name as "display_name!", avatar_uri as "avatar_uri!", rank as "rank!"
+           from (select id, display_name, avatar_uri,
+                        round(500000 * (word_similarity($1, display_name) + similarity($1, display_name)))::integer as rank
+                 from profiles
+                 where cardinality(show_trgm($1)) > 0 and $1::text <% display_name) as found
+           where $2::integer is null or rank < $2 or (rank = $2 and id > $3)
+           order by rank desc, id
+           limit $4"#,
+        query,
+        rank,
+        id,
+        limit,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(rows)
 }

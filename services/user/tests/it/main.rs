@@ -9,5 +9,6 @@ mod get_profile;
 mod list_activities;
 mod provision_users;
 mod record_activities;
+mod search_profiles;
 mod update_preferences;
 mod update_profile;

@@ -72,6 +72,9 @@ pub(super) const ALL: &[Mistake] = &[
         found: &[
             "AuthorizationPolicies allow user -> event-consumer, which is not in tilt/stack.yaml",
             "grimoire.audit.v1.AuditService.ListAuditRecords: the mesh lets gateway, user call it, the contract gateway",
+            "grimoire.delivery.v1.DeliveryService.ListParkedEvents: the mesh lets gateway, user call it, the contract gateway",
+            "grimoire.delivery.v1.DeliveryService.RetryParkedEvents: the mesh lets gateway, user call it, the contract gateway",
+            "grimoire.delivery.v1.DeliveryService.DiscardParkedEvents: the mesh lets gateway, user call it, the contract gateway",
         ],
     },
     Mistake {

@@ -100,7 +100,7 @@ pub enum Discard {
 }
 
 /// Gives up the first record of a parked key, as if it had taken effect, and lets the key go on behind it; what is missing before
-/// it as well, if `gap` accepts that.
+/// it as well, if `gap` accepts that. With `expected`, the row of that record, no other one is given up.
 ///
 /// # Errors
 /// When the database is away.
@@ -108,6 +108,7 @@ pub async fn discard(
     connection: &mut PgConnection,
     key: KeyOf<'_>,
     gap: Gap,
+    expected: Option<i64>,
 ) -> sqlx::Result<Discard> {
     let KeyOf {
         subscriber,

@@ -75,7 +75,7 @@ async fn parked(admin: &Client, key: &str) -> Option<Value> {
         .await
         .ok();
     let listed = list["parkedEvents"].as_array().unwrap().iter();
-    listed.cloned().find(|parked| parked["key"] == key)
+    listed.find(|parked| parked["key"] == key).cloned()
 }
 
 #[tokio::test]

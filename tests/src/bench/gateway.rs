@@ -39,6 +39,7 @@ impl Gateway {
             "user us",
             "postgres us",
             "load us",
+            "own answer us",
         ]);
         let mut costs = Vec::new();
         for round in 1..=self.rounds {
@@ -49,6 +50,12 @@ impl Gateway {
                 .read()?
                 .map(|used| used.as_secs_f64() * 1e6 / shots.answered() as f64);
             let [gateway, user, postgres, load] = cpu.map(significant);
+            let meter = system.meter(["gateway"])?;
+            let own =
+                get_keys(&system, self.connections, Duration::from_secs(self.seconds)).await?;
+            let [own] = meter
+                .read()?
+                .map(|used| used.as_secs_f64() * 1e6 / own.answered() as f64);
             table.row([
                 round.to_string(),
                 format!("{:.0}", shots.rate()),
@@ -58,6 +65,7 @@ impl Gateway {
                 user,
                 postgres,
                 load,
+                significant(own),
             ]);
             costs.push(cpu[0]);
         }
@@ -71,6 +79,22 @@ impl Gateway {
         );
         Ok(())
     }
+}
+
+/// What the gateway answers itself, from the same connections: its cost without a token, a call and a transcoding.
+async fn get_keys(system: &System, connections: usize, duration: Duration) -> Result<load::Shots> {
+    let shots = (0..connections).map(|_| {
+        let request = request("GET", "/.well-known/jwks.json", &[], "");
+        Shot::new(request, "\"keys\"")
+    });
+    let pace = Pace {
+        duration,
+        per_second: None,
+    };
+    let (shots, _) = load::run(system.gateway()?, shots.collect(), pace)
+        .await
+        .map_err(|error| anyhow!(error))?;
+    Ok(shots)
 }
 
 /// Every account reads its profile over and over; each answer must be 200 and show the account.

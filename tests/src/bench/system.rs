@@ -50,7 +50,7 @@ pub(super) fn options(name: &str) -> StackOptions {
         ("GRIMOIRE_LIMIT_ACCOUNT", "1000000/s"),
         (
             "GRIMOIRE_LIMIT_CLASSES",
-            "credentials=1000000/s per address,search=1000000/s per account,admin=1000000/s per account",
+            "credentials=1000000/s per address,search=1000000/s per address,admin=1000000/s per address",
         ),
         // As long as is allowed, so that no run outlives its tokens.
         ("GRIMOIRE_ACCESS_TOKEN_LIFETIME", "600"),

@@ -126,7 +126,7 @@ pub struct LimitConfig {
     #[arg(
         long,
         env = "GRIMOIRE_LIMIT_CLASSES",
-        default_value = "credentials=10/min per address,search=5/s burst 50 per account,admin=10/s burst 100 per account",
+        default_value = "credentials=10/min per address,search=5/s burst 50 per account,admin=20/s burst 100 per account",
         value_name = "NAME=RATE per WHOM,..."
     )]
     pub limit_classes: Classes,

@@ -19,7 +19,7 @@ use crate::config::{Rate, StoreUrl};
 use crate::metrics;
 
 /// How long a request waits for the store. The first that waits in vain is the last that waits until the store answers again.
-const DEADLINE: Duration = Duration::from_millis(25);
+const DEADLINE: Duration = Duration::from_millis(50);
 /// How long a connection may take to be made.
 const CONNECTING: Duration = Duration::from_secs(1);
 /// How often the store is asked whether it is there, so that this is known without requests, too.

@@ -100,8 +100,9 @@ impl Store {
                 Ok(connection) => {
                     tracing::info!("limits are shared: their store answers");
                     let connection = Arc::new(connection);
-                    self.connection.store(Some(connection.clone()));
+                    // Before requests have it, who may give it up at once.
                     self.away.set(0);
+                    self.connection.store(Some(connection.clone()));
                     self.until_lost(&connection).await;
                 }
                 Err(error) if !silent => tracing::warn!(

@@ -44,6 +44,7 @@ pub async fn run(name: &str, environment: &Environment) -> Ended {
 /// A gateway beside that of a system. It is killed when this is dropped.
 pub struct Gateway {
     pub address: SocketAddr,
+    admin: SocketAddr,
     _process: Child,
 }
 
@@ -76,8 +77,20 @@ impl Gateway {
         .await;
         Self {
             address,
+            admin,
             _process: process,
         }
+    }
+
+    /// What a metric without labels says.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let answer = reqwest::get(format!("http://{}/metrics", self.admin));
+        let text = answer.await.expect("an answer").text().await;
+        let text = text.expect("metrics");
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("there is no metric {name}"));
+        value.parse().expect("a number")
     }
 
     /// `http://127.0.0.1:PORT`.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use testkit::Redis;
 
 use super::report::{self, Table, Target, mean, milliseconds, percentile, significant};
-use super::system::{Account, LOAD, System};
+use super::system::{self, Account, LOAD, System};
 use crate::load::{self, Pace, Shot, request};
 
 #[derive(Debug, clap::Args)]
@@ -18,6 +19,9 @@ pub struct Gateway {
     seconds: u64,
     #[arg(long, default_value_t = 2)]
     rounds: u32,
+    /// Share limits through a Redis beside it, as several gateways do; it has none of its own to share with
+    #[arg(long)]
+    shared_limits: bool,
 }
 
 const MEASURED: [&str; 4] = ["gateway", "user", "postgres", LOAD];
@@ -25,7 +29,14 @@ const MEASURED: [&str; 4] = ["gateway", "user", "postgres", LOAD];
 impl Gateway {
     pub(super) async fn run(self) -> Result<()> {
         report::begin(&self);
-        let system = System::fresh("gateway").await?;
+        let mut options = system::options("gateway");
+        let mut redis = None;
+        if self.shared_limits {
+            let url = redis.insert(Redis::start().await).url();
+            options.environment.insert("RATE_LIMIT_URL".to_owned(), url);
+        }
+        system::forget("gateway")?;
+        let system = System::start(options).await?;
         let accounts = system.accounts(self.connections).await?;
         // The first read of each makes its profile.
         get_own_profiles(&system, &accounts, Duration::from_secs(2)).await?;

@@ -13,13 +13,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Upstream;
 
 /// How long a service that takes no calls is waited for.
-const AWAY: Duration = Duration::from_secs(3);
+const AWAY: Duration = Duration::from_secs(5);
 /// How many calls wait for it.
 const WAITING: usize = 2_048;
 /// The second try follows at once, at another address where there is one. The third follows after this, and each later one after twice as
 /// long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
+/// How often a call is repeated that the service may have seen: it may have ended because of it. More than once, because a service that
+/// was killed takes several connections with it, and not all are known to be dead when the first one is.
+const REPEATS: u32 = 2;
 /// A try that has less left than this is not begun.
 const WORTH_A_TRY: Duration = Duration::from_millis(5);
 
@@ -28,8 +31,8 @@ pub(crate) struct Tries {
     turn: usize,
     /// How many failed.
     failed: u32,
-    /// Whether one of them is one that the service may have seen.
-    seen: bool,
+    /// How many of them the service may have seen.
+    seen: u32,
     /// Until the next one.
     pause: Duration,
     /// Held from the first pause on.
@@ -50,7 +53,7 @@ impl Tries {
         Self {
             turn: upstream.turn(),
             failed: 0,
-            seen: false,
+            seen: 0,
             pause: Duration::ZERO,
             place: None,
         }
@@ -65,7 +68,7 @@ impl Tries {
     }
 
     /// Whether there is another try after one that failed with its connection; it is counted. `seen`: the service may have seen the call;
-    /// then it is repeated once, if it is `repeatable`, because the service may have ended because of it. `left`: until the deadline.
+    /// then it is repeated only if it is `repeatable`. `left`: until the deadline.
     pub(crate) fn again(
         &mut self,
         upstream: &Upstream,
@@ -73,18 +76,14 @@ impl Tries {
         repeatable: bool,
         left: Duration,
     ) -> bool {
-        let pause = if seen {
-            if !repeatable || std::mem::replace(&mut self.seen, true) {
-                return false;
-            }
-            Duration::ZERO
+        let allowed = if seen {
+            self.seen += 1;
+            repeatable && self.seen <= REPEATS
         } else {
-            if upstream.away.lasts() > AWAY {
-                return false;
-            }
-            pause_after(self.failed)
+            upstream.away.lasts() <= AWAY
         };
-        if left < pause + WORTH_A_TRY {
+        let pause = pause_after(self.failed);
+        if !allowed || left < pause + WORTH_A_TRY {
             return false;
         }
         if !pause.is_zero() && self.place.is_none() {
@@ -160,12 +159,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_that_may_have_been_seen_is_repeated_once_and_only_where_that_does_no_harm() {
+    async fn a_call_that_may_have_been_seen_is_repeated_twice_and_only_where_that_does_no_harm() {
         let upstream = Upstream::for_tests();
         assert!(!Tries::of(&upstream).again(&upstream, true, false, LONG));
         let mut tries = Tries::of(&upstream);
         assert!(tries.again(&upstream, true, true, LONG));
         assert!(tries.again(&upstream, false, true, LONG));
+        assert!(tries.again(&upstream, true, true, LONG));
         assert!(!tries.again(&upstream, true, true, LONG));
     }
 

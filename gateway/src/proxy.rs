@@ -82,12 +82,13 @@ impl Gateway {
         exchange.target = found.as_ref().ok().cloned();
         exchange.cross_origin = cors::check(&self.origins, session.req_header());
         let route = exchange.target.as_ref().and_then(Target::route).cloned();
+        let policy = route
+            .as_ref()
+            .map_or(&self.plan.policy, |route| &route.policy);
+        exchange.policy = Some(policy.clone());
         // Whatever is refused is charged first, or refusals would be free.
-        exchange.standing = Some(rate_limit::address(
-            &self.limits,
-            exchange.client,
-            route.as_deref(),
-        )?);
+        let charged = rate_limit::address(&self.limits, exchange.client, route.as_deref());
+        exchange.standing = Some(charged.await?);
         let target = found?;
         let Some(route) = route else {
             return self.own(target, &exchange.cross_origin).map(Step::Answer);
@@ -96,8 +97,9 @@ impl Gateway {
         exchange.caller = token::check(&self.tokens, &session.req_header().headers, &route).await?;
         access::check(&route, exchange.caller.as_deref(), &self.trust)?;
         if let Some(caller) = &exchange.caller {
-            let standing = rate_limit::account(&self.limits, caller.account, &route)?;
-            exchange.standing = Some(standing.tighter(exchange.standing));
+            let charged = rate_limit::account(&self.limits, caller.account, &route);
+            let standing = charged.await?;
+            exchange.standing = Some(standing.tighter(exchange.standing.take()));
         }
 
         let upstream = self.targets.get(&route.upstream).cloned();

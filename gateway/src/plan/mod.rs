@@ -11,13 +11,13 @@ use std::time::Duration;
 use grimoire_proto::access::Level;
 use grimoire_proto::google::api::{HttpRule, http_rule::Pattern};
 use grimoire_proto::{access, edge, http as bindings, upstream};
-use http::Method;
 use http::uri::PathAndQuery;
+use http::{HeaderValue, Method};
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use serde::Serialize;
 
-use crate::config::BoundConfig;
-use crate::limits::{Class, Limits};
+use crate::config::{BoundConfig, Per};
+use crate::limits::{Limit, Limits};
 use crate::metrics::RouteMetrics;
 use crate::pages::Pages;
 use paths::{Found, Paths};
@@ -52,6 +52,8 @@ pub(crate) struct Plan {
     /// Those of `paths`, in the order of the contracts.
     bindings: Vec<(Method, Arc<Binding>)>,
     table: Vec<Row>,
+    /// The limits of what leads nowhere, as a `RateLimit-Policy`.
+    pub(crate) policy: HeaderValue,
     /// What describes the routes to people and programs.
     pub(crate) pages: Pages,
 }
@@ -74,8 +76,14 @@ pub enum PlanError {
     NoUpstream(String),
     #[error("{0}: is for other processes only, and cannot be bound to HTTP")]
     MeshOverHttp(String),
-    #[error("{rpc}: the limit class `{class}` is not configured")]
+    #[error(
+        "{rpc}: the limit class `{class}` is not configured: add `{class}=RATE per address`, or per account, to GRIMOIRE_LIMIT_CLASSES"
+    )]
     UnknownClass { rpc: String, class: String },
+    #[error(
+        "{rpc}: anybody may call it, and the limit class `{class}` counts accounts: GRIMOIRE_LIMIT_CLASSES must have it per address"
+    )]
+    ClassOfNobody { rpc: String, class: String },
     #[error("{rpc}: the path `{path}` {error}")]
     Template {
         rpc: String,
@@ -111,6 +119,7 @@ impl Plan {
             paths: Paths::default(),
             bindings: Vec::new(),
             table: Vec::new(),
+            policy: limits.policy(None, false),
             pages: Pages::default(),
         };
         let reflection: &[(&str, Shape)] = if reflection { &REFLECTION } else { &[] };
@@ -303,13 +312,7 @@ fn route(
     limits: &Limits,
 ) -> Result<Route, PlanError> {
     let edge = edge::of(method);
-    let class = match edge.limit_class.as_str() {
-        "" => None,
-        name => Some(Class::named(name).ok_or_else(|| PlanError::UnknownClass {
-            rpc: rpc.clone(),
-            class: name.to_owned(),
-        })?),
-    };
+    let class = class(&rpc, &edge.limit_class, access, limits)?;
     let shape = Shape::of(method);
     let deadline = if edge.deadline_ms == 0 {
         bounds.deadline
@@ -320,7 +323,7 @@ fn route(
     Ok(Route {
         path: rpc_path(&rpc),
         metrics: RouteMetrics::new(&Method::POST, &rpc),
-        policy: limits.policy(class, access.signed_in),
+        policy: limits.policy(class.as_deref(), access.signed_in),
         name: rpc,
         upstream,
         shape,
@@ -336,6 +339,26 @@ fn route(
         fresh_trust: edge.fresh_trust,
         repeatable: route::repeatable(method),
     })
+}
+
+/// The limit class that a contract names; the empty name is none.
+fn class(
+    rpc: &str,
+    name: &str,
+    access: &access::Access,
+    limits: &Limits,
+) -> Result<Option<Arc<Limit>>, PlanError> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let (rpc, class) = (rpc.to_owned(), name.to_owned());
+    match limits.class(name) {
+        None => Err(PlanError::UnknownClass { rpc, class }),
+        Some(limit) if limit.per == Per::Account && access.level() == Level::Public => {
+            Err(PlanError::ClassOfNobody { rpc, class })
+        }
+        Some(limit) => Ok(Some(limit.clone())),
+    }
 }
 
 fn own_route(name: &str, shape: Shape, limits: &Limits) -> Route {

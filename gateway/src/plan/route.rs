@@ -1,5 +1,6 @@
 //! What the gateway must know of one RPC, read once from its descriptor.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use grimoire_proto::access::{Access, Level};
@@ -7,7 +8,8 @@ use http::HeaderValue;
 use http::uri::PathAndQuery;
 use prost_reflect::{FieldDescriptor, MessageDescriptor, MethodDescriptor};
 
-use crate::limits::Class;
+use crate::config::Per;
+use crate::limits::Limit;
 use crate::metrics::RouteMetrics;
 
 /// One RPC.
@@ -20,7 +22,8 @@ pub(crate) struct Route {
     pub(crate) upstream: String,
     pub(crate) shape: Shape,
     pub(crate) access: Requirement,
-    pub(crate) class: Option<Class>,
+    /// The limit class that its contract names.
+    pub(crate) class: Option<Arc<Limit>>,
     /// The longest that a call may take; none for streams, which end when either side ends them.
     pub(crate) deadline: Option<Duration>,
     pub(crate) max_body: usize,
@@ -57,7 +60,7 @@ pub(crate) struct Requirement {
 
 /// One HTTP binding of an RPC that takes one message.
 pub(crate) struct Binding {
-    pub(crate) route: std::sync::Arc<Route>,
+    pub(crate) route: Arc<Route>,
     /// The template as the contract writes it: `http_route` in metrics.
     pub(crate) template: String,
     /// The custom verb that ends the path; empty where there is none.
@@ -113,6 +116,11 @@ impl Route {
     /// Whether a call of this is refused without a good token.
     pub(crate) fn needs_token(&self) -> bool {
         self.access.signed_in
+    }
+
+    /// Its limit class, where that counts requests by `per`.
+    pub(crate) fn class(&self, per: Per) -> Option<&Arc<Limit>> {
+        self.class.as_ref().filter(|class| class.per == per)
     }
 }
 

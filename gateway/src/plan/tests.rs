@@ -121,8 +121,8 @@ fn the_edge_option_sets_class_deadline_and_body() {
     let plan = contracts();
     let login = plan.rpc("/grimoire.auth.v1.SessionService/Login").unwrap();
     assert_eq!(
-        (login.class, login.max_body),
-        (Some(Class::Credentials), 8192)
+        (login.class.as_ref().map(|class| class.per), login.max_body),
+        (Some(Per::Address), 8192)
     );
     assert_eq!(login.deadline, Some(Duration::from_secs(10)));
     assert!(!login.repeatable);
@@ -185,6 +185,35 @@ fn a_path_with_an_unknown_field_is_refused_with_its_name() {
         true,
     );
     assert!(matches!(error, Err(PlanError::UnknownField { field, .. }) if field == "accounx"));
+}
+
+#[test]
+fn a_class_that_the_configuration_lacks_is_refused_with_what_to_add() {
+    let error = Plan::compile(
+        &changed("search", "nobody-has-it"),
+        &bounds(),
+        &Limits::for_tests(),
+        true,
+    );
+    let message = error.err().unwrap().to_string();
+    for part in [
+        "grimoire.user.v1.ProfileService/SearchProfiles",
+        "add `nobody-has-it=RATE per address`",
+        "GRIMOIRE_LIMIT_CLASSES",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn a_class_of_accounts_is_refused_where_there_may_be_none() {
+    let error = Plan::compile(
+        &changed("credentials", "admin"),
+        &bounds(),
+        &Limits::for_tests(),
+        true,
+    );
+    assert!(matches!(error, Err(PlanError::ClassOfNobody { class, .. }) if class == "admin"));
 }
 
 /// The contracts with one path replaced in the bytes of the options. Lengths of strings and of what holds them are kept by

@@ -19,7 +19,7 @@ use tokio::io::AsyncWriteExt;
 use crate::process;
 use crate::program::Environment;
 use crate::rest::Client;
-use crate::stack::{bin_dir, root};
+use crate::stack::{bin_dir, root, under_load};
 
 /// Of every account.
 pub(super) const PASSWORD: &str = "a long enough secret 17";
@@ -46,16 +46,7 @@ pub(super) fn options(name: &str) -> StackOptions {
     options.release = true;
     options.durable = true;
     options.report = Arc::new(|notice: Notice| eprintln!("{notice}"));
-    options.environment = [
-        // Limits are on, and out of the way of a load that comes from a few addresses and accounts.
-        ("GRIMOIRE_LIMIT_ADDRESS", "1000000/s"),
-        ("GRIMOIRE_LIMIT_ACCOUNT", "1000000/s"),
-        ("GRIMOIRE_LIMIT_CREDENTIALS", "1000000/s"),
-        // As long as is allowed, so that no run outlives its tokens.
-        ("GRIMOIRE_ACCESS_TOKEN_LIFETIME", "600"),
-    ]
-    .map(|(variable, value)| (variable.to_owned(), value.to_owned()))
-    .into();
+    options.environment = under_load();
     options
 }
 

@@ -74,20 +74,6 @@ async fn measured(
     tokio::task::spawn_blocking(start).await.expect("a system")
 }
 
-/// Limits are on, and out of the way of traffic that comes from a few addresses and accounts. No token expires during a run.
-fn out_of_the_way(options: &mut StackOptions) {
-    for (variable, value) in [
-        ("GRIMOIRE_LIMIT_ADDRESS", "1000000/s"),
-        ("GRIMOIRE_LIMIT_ACCOUNT", "1000000/s"),
-        ("GRIMOIRE_LIMIT_CREDENTIALS", "1000000/s"),
-        ("GRIMOIRE_ACCESS_TOKEN_LIFETIME", "600"),
-    ] {
-        options
-            .environment
-            .insert(variable.to_owned(), value.to_owned());
-    }
-}
-
 /// Variables of one process.
 fn set(options: &mut StackOptions, process: &str, variables: &[(&str, String)]) {
     let variables = variables

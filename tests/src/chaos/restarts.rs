@@ -10,10 +10,10 @@ use std::time::Duration;
 use launcher::{Signal, StackOptions};
 use tokio::time::MissedTickBehavior;
 
-use super::{out_of_the_way, set};
+use super::set;
 use crate::program::Replica;
 use crate::report::{Table, milliseconds, percentile};
-use crate::stack::TestStack;
+use crate::stack::{TestStack, under_load};
 use crate::traffic::{Mix, Outcome, People, Place, Request, Traffic};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -66,7 +66,7 @@ pub struct Report {
 
 /// How the system is started.
 pub fn system(options: &mut StackOptions) {
-    out_of_the_way(options);
+    options.environment.extend(under_load());
     let drain = ("GRIMOIRE_DRAIN_DELAY", DRAIN.to_string());
     set(options, "gateway", &[drain]);
 }

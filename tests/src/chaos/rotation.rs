@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use launcher::StackOptions;
 
-use super::{out_of_the_way, set};
+use super::set;
 use crate::program::{Replica, calling};
 use crate::report::{Table, milliseconds, percentile};
 use crate::rest::Client;
-use crate::stack::TestStack;
+use crate::stack::{TestStack, under_load};
 use crate::traffic::{Kind, Mix, Outcome, People, Place, Request, Traffic};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -42,7 +42,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// How the system is started.
 pub fn system(options: &mut StackOptions, lifetime: u32) {
-    out_of_the_way(options);
+    options.environment.extend(under_load());
     let keys = [
         ("GRIMOIRE_SIGNING_KEY_LIFETIME", lifetime.to_string()),
         ("GRIMOIRE_SIGNING_KEY_PUBLISHED", "0".to_owned()),

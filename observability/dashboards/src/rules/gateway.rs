@@ -33,6 +33,13 @@ pub(super) fn file() -> RuleFile {
                 Ticket,
                 "The gateway has no place for more connections",
             ),
+            alert(
+                "LimitsNotShared",
+                format!("max by (job, instance) ({GATEWAY_LIMIT_STORE_AWAY}) > 0"),
+                "2m",
+                Ticket,
+                "{{ $labels.instance }} counts limits for itself alone: the store that gateways share them through is away",
+            ),
         ],
     }
 }

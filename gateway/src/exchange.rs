@@ -18,7 +18,7 @@ use crate::places::Place;
 use crate::problem::{self, Problem};
 use crate::protocol::Protocol;
 use crate::trust::token::Identity;
-use crate::upstream::Upstream;
+use crate::upstream::{Tries, Upstream};
 
 /// The client went before it was answered.
 const GONE: u16 = 499;
@@ -44,10 +44,8 @@ pub(crate) struct Exchange {
     pub(crate) upstream: Option<Arc<Upstream>>,
     /// Bytes of the request body that were passed through.
     pub(crate) passed: usize,
-    /// The place of a call that is passed through among those of its upstream.
-    pub(crate) turn: Option<usize>,
-    /// Connections that were tried in passing through.
-    pub(crate) tries: u8,
+    /// Of a call that is passed through.
+    pub(crate) tries: Option<Tries>,
     /// The gRPC status that a service answered with.
     pub(crate) grpc_status: Option<tonic::Code>,
     /// Why the request was refused; for the answer, while it is not written.
@@ -77,8 +75,7 @@ impl Exchange {
             policy: None,
             upstream: None,
             passed: 0,
-            turn: None,
-            tries: 0,
+            tries: None,
             grpc_status: None,
             refusal: None,
             reason: None,

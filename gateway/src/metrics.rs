@@ -168,7 +168,7 @@ pub(crate) fn upstream_calls() -> HistogramVec {
 pub(crate) fn retries(upstream: &str) -> IntCounter {
     metrics::counter_vec(
         names::GATEWAY_RETRIES,
-        "Calls that were sent a second time",
+        "Tries of calls after their first",
         &["server_address"],
     )
     .with_label_values(&[upstream])

@@ -30,7 +30,7 @@ use crate::streamed::{self, Streamed};
 use crate::trust::Trust;
 use crate::trust::keys::JWKS_MAX_AGE;
 use crate::trust::token::Tokens;
-use crate::upstream::Targets;
+use crate::upstream::{Targets, not_processed};
 use crate::{client_address, grpc_web, log_line, metrics, own, pass_through, rest};
 
 /// What is left of a body that was refused is read for at most this long, to keep the connection.
@@ -248,7 +248,9 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         exchange: &mut Exchange,
     ) -> pingora::Result<Box<HttpPeer>> {
-        pass_through::peer(exchange, self.threads).map(Box::new)
+        pass_through::peer(exchange, self.threads)
+            .await
+            .map(Box::new)
     }
 
     async fn upstream_request_filter(
@@ -294,16 +296,32 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    /// A service that could not be reached saw nothing, so the next address may be tried.
+    /// A service that could not be reached saw nothing.
     fn fail_to_connect(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _peer: &HttpPeer,
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        exchange.tries += 1;
-        error.set_retry(exchange.tries < 2);
+        let again = pass_through::again(session, exchange, &error, false);
+        error.set_retry(again);
+        error
+    }
+
+    /// Pingora itself repeats nothing that is a POST.
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        exchange: &mut Exchange,
+        _client_reused: bool,
+    ) -> Box<Error> {
+        let seen = !not_processed(error.root_cause());
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        let again = pass_through::again(session, exchange, &error, seen);
+        error.set_retry(again);
         error
     }
 

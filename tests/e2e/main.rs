@@ -2,6 +2,7 @@
 
 mod addresses;
 mod admin;
+mod chaos;
 mod compose;
 mod configuration;
 mod contracts;

@@ -1,4 +1,4 @@
-//! One unary call, with its deadline, and a second try where that is safe. `answers` begins a call in the same way.
+//! One unary call, with its deadline, and more tries where that is safe. `answers` begins a call in the same way.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -13,15 +13,13 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, ConnectError, Request, Status};
 
-use super::Upstream;
 use super::bytes_codec::BytesCodec;
+use super::{Tries, Upstream};
 use crate::metrics;
 use crate::plan::Route;
 
 /// Largest message of an answer.
 pub(super) const LARGEST: usize = 16 << 20;
-/// A try that has less left than this is not begun.
-const WORTH_A_TRY: Duration = Duration::from_millis(5);
 
 /// What is called with what, until when.
 pub(crate) struct Call<'a> {
@@ -48,6 +46,11 @@ impl CallMetrics {
         }
     }
 
+    /// A call is sent once more.
+    pub(super) fn retried(&self) {
+        self.retries.inc();
+    }
+
     pub(super) fn observe(&self, upstream: &str, code: Code, took: Duration) {
         let took = took.as_secs_f64();
         match code {
@@ -61,36 +64,49 @@ impl CallMetrics {
 }
 
 impl Upstream {
-    /// Makes the call. Sent a second time, on another connection, when the first try was provably not processed, or when the
-    /// contract says that repeating does no harm and the connection failed.
+    /// Makes the call. Sent again, on another connection, when a try was provably not processed, or when the contract says that
+    /// repeating does no harm and the connection failed; [`Tries`] says how often.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Bytes, Status> {
         let begun = Instant::now();
-        let turn = self.turn();
-        let outcome = match self.attempt(&call, turn).await {
-            Err(status) if self.tries_again(&call, &status) => {
-                self.attempt(&call, turn.wrapping_add(1)).await
+        let mut tries = Tries::of(self);
+        let outcome = loop {
+            match self.attempt(&call, tries.next().await).await {
+                Err(status) if self.tries_again(&call, &status, &mut tries) => {}
+                outcome => break outcome,
             }
-            outcome => outcome,
         };
         let code = outcome.as_ref().err().map_or(Code::Ok, Status::code);
         self.metrics.observe(&self.name, code, begun.elapsed());
         outcome
     }
 
-    /// Whether a call that has failed like this is sent a second time, which is counted.
-    pub(super) fn tries_again(&self, call: &Call<'_>, status: &Status) -> bool {
-        let again = may_repeat(status, call.route.repeatable) && call.remaining() > WORTH_A_TRY;
+    /// Whether a call that has failed like this is sent again.
+    pub(super) fn tries_again(&self, call: &Call<'_>, status: &Status, tries: &mut Tries) -> bool {
+        let Some(broken) = Broken::of(status) else {
+            return false;
+        };
+        let repeatable = call.route.repeatable;
+        let again = tries.again(self, broken.processed, repeatable, call.remaining());
         if again {
-            self.metrics.retries.inc();
-            tracing::debug!(upstream = self.name, rpc = call.route.name, %status, "second try");
+            tracing::debug!(upstream = self.name, rpc = call.route.name, %status, "another try");
         }
         again
     }
 
     async fn attempt(&self, call: &Call<'_>, turn: usize) -> Result<Bytes, Status> {
         let channel = self.connected(turn)?;
-        call.in_time(unary(channel, call.request(), call.route))
-            .await
+        let outcome = call
+            .in_time(unary(channel, call.request(), call.route))
+            .await;
+        self.note(&outcome);
+        outcome
+    }
+
+    /// Remembers that the service takes calls, when it took this one.
+    pub(super) fn note<T>(&self, outcome: &Result<T, Status>) {
+        if outcome.as_ref().err().is_none_or(answered) {
+            self.takes_calls();
+        }
     }
 
     pub(super) fn connected(&self, turn: usize) -> Result<Channel, Status> {
@@ -167,15 +183,19 @@ struct Broken {
     processed: bool,
 }
 
-fn may_repeat(status: &Status, repeatable: bool) -> bool {
-    let broken = status
-        .source()
-        .and_then(|source| source.downcast_ref::<Broken>());
-    broken.is_some_and(|broken| !broken.processed || repeatable)
+impl Broken {
+    fn of(status: &Status) -> Option<&Self> {
+        status.source()?.downcast_ref()
+    }
+}
+
+/// Whether the service said so itself. That there was no answer in time says nothing of it.
+fn answered(status: &Status) -> bool {
+    status.code() != Code::DeadlineExceeded && Broken::of(status).is_none()
 }
 
 /// Whether the service provably did not see the call: there was no connection, or it said so.
-fn not_processed(cause: &(dyn Error + 'static)) -> bool {
+pub(crate) fn not_processed(cause: &(dyn Error + 'static)) -> bool {
     let mut causes = std::iter::successors(Some(cause), |error| (*error).source());
     causes.any(|cause| {
         cause.is::<ConnectError>()
@@ -202,18 +222,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_provably_not_processed_may_be_sent_again_and_a_services_answer_may_not() {
-        let unreachable =
-            as_unavailable(Status::from_error(Box::new(ConnectError("refused".into()))));
-        assert!(may_repeat(&unreachable, false));
-        let broken = as_unavailable(Status::from_error(Box::new(h2::Error::from(
-            h2::Reason::INTERNAL_ERROR,
-        ))));
-        assert_eq!(broken.code(), Code::Unavailable);
-        assert!(!may_repeat(&broken, false));
-        assert!(may_repeat(&broken, true));
-        let answered = as_unavailable(Status::unavailable("the database is away"));
-        assert!(!may_repeat(&answered, true));
+    fn a_connection_that_failed_says_whether_the_service_may_have_seen_the_call_and_an_answer_is_none()
+     {
+        let processed = |status: Status| Broken::of(&as_unavailable(status)).map(|it| it.processed);
+        let unreachable = Status::from_error(Box::new(ConnectError("refused".into())));
+        assert_eq!(processed(unreachable), Some(false));
+        let broken = || {
+            let reason = h2::Error::from(h2::Reason::INTERNAL_ERROR);
+            Status::from_error(Box::new(reason))
+        };
+        assert_eq!(processed(broken()), Some(true));
+        assert_eq!(as_unavailable(broken()).code(), Code::Unavailable);
+        assert_eq!(processed(Status::unavailable("the database is away")), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod answers;
 mod bytes_codec;
 mod call;
 mod connections;
+mod tries;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -18,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 pub(crate) use answers::Next;
-pub(crate) use call::{Call, grpc_timeout};
+pub(crate) use call::{Call, grpc_timeout, not_processed};
 pub(crate) use connections::CONNECT;
 use connections::Connections;
+pub(crate) use tries::Tries;
 
 use crate::plan::OWN;
 
@@ -42,6 +44,7 @@ pub(crate) struct Upstream {
     turn: AtomicUsize,
     connections_per_address: usize,
     metrics: call::CallMetrics,
+    away: tries::Away,
 }
 
 /// A name that the contracts use has no address.
@@ -110,12 +113,18 @@ impl Upstream {
             connections: ArcSwap::from_pointee(Connections::default()),
             turn: AtomicUsize::new(0),
             connections_per_address,
+            away: tries::Away::new(),
         }
     }
 
     /// The place of a call among all. A second try goes to the place after it: to another address where there is one.
     pub(crate) fn turn(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A call has come to the service.
+    pub(crate) fn takes_calls(&self) {
+        self.away.ends();
     }
 
     /// The connection of this turn; none while the name leads nowhere.

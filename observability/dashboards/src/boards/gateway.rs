@@ -210,7 +210,7 @@ fn connections() -> Row {
                     line("slow", rate(GATEWAY_SLOW_CLIENTS, JOB, "")),
                     line("hung", rate(GATEWAY_HUNG_CALLS, JOB, "")),
                     line(
-                        "sent twice to {{server_address}}",
+                        "sent again to {{server_address}}",
                         rate(GATEWAY_RETRIES, JOB, "server_address"),
                     ),
                 ],

@@ -33,6 +33,13 @@ pub(super) fn file() -> RuleFile {
                 Ticket,
                 "The gateway has no place for more connections",
             ),
+            alert(
+                "PlanRefused",
+                format!("max by (job, instance) ({GATEWAY_PLAN_REFUSED}) > 0"),
+                "2m",
+                Ticket,
+                "{{ $labels.instance }} refuses what its folder of contracts has",
+            ),
         ],
     }
 }

@@ -44,6 +44,7 @@ pub async fn run(name: &str, environment: &Environment) -> Ended {
 /// A gateway beside that of a system. It is killed when this is dropped.
 pub struct Gateway {
     pub address: SocketAddr,
+    pub admin: SocketAddr,
     _process: Child,
 }
 
@@ -76,6 +77,7 @@ impl Gateway {
         .await;
         Self {
             address,
+            admin,
             _process: process,
         }
     }

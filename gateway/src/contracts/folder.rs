@@ -14,7 +14,7 @@ use super::ContractsError;
 use crate::config;
 
 /// The file that says where upstreams are.
-pub(super) const UPSTREAMS: &str = "upstreams.yaml";
+const UPSTREAMS: &str = "upstreams.yaml";
 /// How the names of sets end.
 const SET: &str = ".binpb";
 

@@ -12,7 +12,6 @@ use http::Uri;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 use crate::plan::OWN;
-use folder::UPSTREAMS;
 pub(crate) use folder::{Folder, Mark};
 
 /// Every contract, as one.
@@ -43,10 +42,10 @@ pub enum ContractsError {
         what: &'static str,
         most: u64,
     },
-    #[error("{UPSTREAMS}: {0}")]
+    #[error("upstreams.yaml: {0}")]
     Upstreams(String),
     #[error(
-        "{UPSTREAMS}: `{0}` has its address from GRIMOIRE_UPSTREAMS already: give this one another name"
+        "upstreams.yaml: `{0}` has its address from GRIMOIRE_UPSTREAMS already: give this one another name"
     )]
     UpstreamTwice(String),
     #[error(

@@ -2,8 +2,8 @@
 
 use http::Method;
 
+use super::MOST_ROUTES;
 use super::template::TemplateError;
-use super::{MOST_ROUTES, OWN};
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum PlanError {
     NoAccess(String),
     #[error("{0}: its service has no upstream option")]
     NoUpstream(String),
-    #[error("{0}: its upstream is `{OWN}`, which is the gateway itself")]
+    #[error("{0}: its upstream is `self`, which is the gateway itself")]
     OwnUpstream(String),
     #[error("{0}: is served by the gateway itself")]
     OwnMethod(String),
@@ -52,6 +52,6 @@ pub enum PlanError {
         path: String,
         own: &'static str,
     },
-    #[error("there are more routes than {MOST_ROUTES}, and no more are taken")]
+    #[error("there are more routes than {most}, and no more are taken", most = MOST_ROUTES)]
     TooMany,
 }

@@ -22,7 +22,7 @@ use crate::contracts::Contracts;
 use crate::limits::Limits;
 use crate::metrics::RouteMetrics;
 use crate::pages::Pages;
-pub use error::PlanError;
+pub(crate) use error::PlanError;
 use paths::{Found, Paths};
 use route::named;
 pub(crate) use route::{Binding, Body, BoundVariable, Requirement, Route, Shape};

@@ -196,3 +196,25 @@ impl Upstream {
         !self.connections.load().addresses().is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_that_stays_where_it_is_keeps_its_connections() {
+        let own = SocketAddr::from(([127, 0, 0, 1], 1));
+        let targets = |before: &Targets, orders: &str| {
+            let addresses = [("user", "http://user:1"), ("orders", orders)];
+            let addresses =
+                addresses.map(|(name, uri)| (name.to_owned(), uri.parse::<Uri>().unwrap()));
+            let addresses = BTreeMap::from(addresses);
+            before.changed(addresses.keys().cloned(), &addresses, own, 1)
+        };
+        let before = targets(&Targets::default(), "http://orders:1").unwrap();
+        let after = targets(&before, "http://elsewhere:1").unwrap();
+        let stays = |name| Arc::ptr_eq(before.get(name).unwrap(), after.get(name).unwrap());
+        assert!(stays("user") && stays(OWN));
+        assert!(!stays("orders"));
+    }
+}

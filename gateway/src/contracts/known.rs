@@ -8,9 +8,8 @@ use prost_reflect::prost_types::{
 /// What `theirs` says and `ours` does not, by its name. Comments and options are not compared: ours are in force.
 pub(super) fn missing(ours: &FileDescriptorProto, theirs: &FileDescriptorProto) -> Option<String> {
     for service in &theirs.service {
-        let known = ours.service.iter();
-        let mut known = known.filter(|known| known.name() == service.name());
-        let Some(known) = known.next() else {
+        let mut known = ours.service.iter();
+        let Some(known) = known.find(|known| known.name() == service.name()) else {
             return Some(service.name().to_owned());
         };
         for method in &service.method {

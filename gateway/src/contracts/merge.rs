@@ -7,7 +7,7 @@ use grimoire_proto::access::{self, Level};
 use prost::Message as _;
 use prost::encoding::{DecodeContext, decode_key, skip_field};
 use prost_reflect::prost_types::FileDescriptorProto;
-use prost_reflect::{DescriptorPool, FileDescriptor};
+use prost_reflect::{DescriptorPool, FileDescriptor, MethodDescriptor};
 
 use super::ContractsError;
 use super::folder::Set;
@@ -137,7 +137,7 @@ fn see(
 
 /// Who may call the methods of a file.
 fn levels(file: &FileDescriptor) -> Vec<Level> {
-    let level = |method| access::of(&method).unwrap_or_default().level();
+    let level = |method: MethodDescriptor| access::of(&method).unwrap_or_default().level();
     file.services()
         .flat_map(|service| service.methods().map(level).collect::<Vec<_>>())
         .collect()

@@ -38,6 +38,8 @@ pub(crate) struct Exchange {
     pub(crate) cross_origin: CrossOrigin,
     pub(crate) caller: Option<Arc<Identity>>,
     pub(crate) standing: Option<Standing>,
+    /// The limits of the route, as a `RateLimit-Policy`; none while they are not known.
+    pub(crate) policy: Option<HeaderValue>,
     /// What a call goes to whose answer passes as it comes.
     pub(crate) upstream: Option<Arc<Upstream>>,
     /// Bytes of the request body that were passed through.
@@ -72,6 +74,7 @@ impl Exchange {
             cross_origin: CrossOrigin::default(),
             caller: None,
             standing: None,
+            policy: None,
             upstream: None,
             passed: 0,
             turn: None,
@@ -127,13 +130,9 @@ impl Exchange {
     /// Headers that every answer has.
     pub(crate) fn answer_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let id = (HeaderName::from_static(request_id::HEADER), self.id.clone());
-        let standing = self.standing.and_then(Standing::header);
-        let policy = self
-            .target
-            .as_ref()
-            .and_then(Target::route)
-            .map(|route| route.policy.clone());
+        let standing = self.standing.as_ref().and_then(Standing::header);
         let limits = standing.map(|standing| (HeaderName::from_static("ratelimit"), standing));
+        let policy = self.policy.clone();
         let policy = policy.map(|policy| (HeaderName::from_static("ratelimit-policy"), policy));
         let cross_origin = self.cross_origin.headers();
         std::iter::once(id)

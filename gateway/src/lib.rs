@@ -220,6 +220,10 @@ fn open(config: &Config, prepared: Prepared, process: &Process) -> Result<Starte
     process
         .environment
         .refuse("GRIMOIRE_CORS_ORIGINS", origins == Origins::Any)?;
+    // Whoever reaches it could give everybody's budgets back, and its password makes the names of clients in it.
+    let store = config.limits.rate_limit_url.as_ref();
+    let open_store = store.is_some_and(|store| store.password().is_none());
+    process.environment.refuse("RATE_LIMIT_URL", open_store)?;
     metrics::prepare();
 
     let stop = &process.stop;

@@ -120,6 +120,20 @@ pub(crate) fn limit_keys(limit: &str) -> IntGauge {
     .with_label_values(&[limit])
 }
 
+pub(crate) fn limit_store_away() -> IntGauge {
+    metrics::gauge(
+        names::GATEWAY_LIMIT_STORE_AWAY,
+        "Whether the store that limits are shared through is away; 0 where there is none",
+    )
+}
+
+pub(crate) fn limit_fallbacks() -> IntCounter {
+    metrics::counter(
+        names::GATEWAY_LIMIT_FALLBACKS,
+        "Times that a budget of this gateway alone decided, because the store of shared ones was away",
+    )
+}
+
 /// Looks at access tokens: remembered, verified anew, or refused.
 pub(crate) fn tokens(result: &str) -> IntCounter {
     metrics::counter_vec(
@@ -282,6 +296,8 @@ pub(crate) fn prepare() {
     LazyLock::force(&PLAN_REFUSED);
     hung_calls();
     slow_clients();
+    limit_store_away();
+    limit_fallbacks();
     LazyLock::force(&IN_FLIGHT);
     LazyLock::force(&CONNECTIONS);
 }

@@ -76,23 +76,26 @@ impl Gateway {
     ) -> Result<Step, Box<Problem>> {
         let checked = guards::check(session, self.max_head);
         identity_headers::strip(session.req_header_mut());
-        let found = checked.and_then(|()| {
-            // Both are of one plan, and stay this request's whatever is served next.
+        let (found, policy) = {
             let serving = self.current.load();
-            let target = route::find(&serving.plan, session.req_header(), exchange.protocol)?;
-            let route = target.route();
-            let upstream = route.and_then(|route| serving.targets.get(&route.upstream).cloned());
-            Ok((target, upstream))
-        });
+            let found = checked.and_then(|()| {
+                // Both are of one plan, and stay this request's whatever is served next.
+                let target = route::find(&serving.plan, session.req_header(), exchange.protocol)?;
+                let route = target.route();
+                let upstream =
+                    route.and_then(|route| serving.targets.get(&route.upstream).cloned());
+                Ok((target, upstream))
+            });
+            (found, serving.plan.policy.clone())
+        };
         exchange.target = found.as_ref().ok().map(|(target, _)| target.clone());
         exchange.cross_origin = cors::check(&self.origins, session.req_header());
         let route = exchange.target.as_ref().and_then(Target::route).cloned();
+        let policy = route.as_ref().map_or(policy, |route| route.policy.clone());
+        exchange.policy = Some(policy);
         // Whatever is refused is charged first, or refusals would be free.
-        exchange.standing = Some(rate_limit::address(
-            &self.limits,
-            exchange.client,
-            route.as_deref(),
-        )?);
+        let charged = rate_limit::address(&self.limits, exchange.client, route.as_deref());
+        exchange.standing = Some(charged.await?);
         let (target, upstream) = found?;
         let Some(route) = route else {
             return self.own(target, &exchange.cross_origin).map(Step::Answer);
@@ -101,8 +104,9 @@ impl Gateway {
         exchange.caller = token::check(&self.tokens, &session.req_header().headers, &route).await?;
         access::check(&route, exchange.caller.as_deref(), &self.trust)?;
         if let Some(caller) = &exchange.caller {
-            let standing = rate_limit::account(&self.limits, caller.account, &route)?;
-            exchange.standing = Some(standing.tighter(exchange.standing));
+            let charged = rate_limit::account(&self.limits, caller.account, &route);
+            let standing = charged.await?;
+            exchange.standing = Some(standing.tighter(exchange.standing.take()));
         }
 
         let upstream = upstream

@@ -18,6 +18,7 @@ mod openapi;
 mod parked_events;
 mod passwords;
 mod search;
+mod shared_limits;
 mod signing_keys;
 mod start_up;
 mod tiltfile;

@@ -82,6 +82,17 @@ impl Gateway {
         }
     }
 
+    /// What a metric without labels says.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let answer = reqwest::get(format!("http://{}/metrics", self.admin));
+        let text = answer.await.expect("an answer").text().await;
+        let text = text.expect("metrics");
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("there is no metric {name}"));
+        value.parse().expect("a number")
+    }
+
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

@@ -207,8 +207,8 @@ pub(super) fn components() -> Value {
                 "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
             },
             "RateLimit": {
-                "description": "What is left of the tightest budget (draft-ietf-httpapi-ratelimit-headers-11).",
-                "schema": {"type": "string", "pattern": "^\"[a-z]+\";r=[0-9]+(;t=[0-9]+)?$"},
+                "description": "What is left of the tightest budget (`r`) and, where nothing is, the seconds until there is more (`t`): draft-ietf-httpapi-ratelimit-headers-11.",
+                "schema": {"type": "string", "pattern": "^\"[a-z][a-z0-9_-]*\";r=[0-9]+(;t=[0-9]+)?$"},
                 "example": "\"address\";r=99",
             },
             "RateLimit-Policy": {

@@ -18,8 +18,14 @@ pub enum PlanError {
     OwnMethod(String),
     #[error("{0}: is for other processes only, and cannot be bound to HTTP")]
     MeshOverHttp(String),
-    #[error("{rpc}: the limit class `{class}` is not configured")]
+    #[error(
+        "{rpc}: the limit class `{class}` is not configured: add `{class}=RATE per address`, or per account, to GRIMOIRE_LIMIT_CLASSES"
+    )]
     UnknownClass { rpc: String, class: String },
+    #[error(
+        "{rpc}: anybody may call it, and the limit class `{class}` counts accounts: GRIMOIRE_LIMIT_CLASSES must have it per address"
+    )]
+    ClassOfNobody { rpc: String, class: String },
     #[error("{rpc}: the path `{path}` {error}")]
     Template {
         rpc: String,

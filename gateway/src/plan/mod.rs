@@ -13,7 +13,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use grimoire_proto::access::Level;
 use grimoire_proto::google::api::{HttpRule, http_rule::Pattern};
 use grimoire_proto::{access, http as bindings, upstream};
-use http::Method;
+use http::{HeaderValue, Method};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use serde::Serialize;
 
@@ -68,6 +68,8 @@ pub(crate) struct Plan {
     pub(crate) longest_deadline: Duration,
     /// Changes when anything does that contracts say: 16 hexadecimal digits.
     pub(crate) hash: String,
+    /// The limits of what leads nowhere, as a `RateLimit-Policy`.
+    pub(crate) policy: HeaderValue,
     /// What describes the routes to people and programs.
     pub(crate) pages: Pages,
 }
@@ -98,6 +100,7 @@ impl Plan {
             table: Vec::new(),
             longest_deadline: Duration::ZERO,
             hash: String::new(),
+            policy: limits.policy(None, false),
             pages: Pages::default(),
         };
         let reflection: &[(&str, Shape)] = if reflection { &REFLECTION } else { &[] };

@@ -1,5 +1,6 @@
 //! What the gateway must know of one RPC, read once from its descriptor.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use grimoire_proto::access::{Access, Level};
@@ -9,8 +10,8 @@ use http::{HeaderValue, Method};
 use prost_reflect::{FieldDescriptor, MessageDescriptor, MethodDescriptor};
 
 use super::{OWN, PlanError};
-use crate::config::BoundConfig;
-use crate::limits::{Class, Limits};
+use crate::config::{BoundConfig, Per};
+use crate::limits::{Limit, Limits};
 use crate::metrics::RouteMetrics;
 
 /// Bytes that a call of the own upstream may send in all: some hundred questions of reflection, each of which may be answered by many files.
@@ -28,7 +29,8 @@ pub(crate) struct Route {
     pub(crate) upstream: String,
     pub(crate) shape: Shape,
     pub(crate) access: Requirement,
-    pub(crate) class: Option<Class>,
+    /// The limit class that its contract names.
+    pub(crate) class: Option<Arc<Limit>>,
     /// The longest that a call may take; none for streams, which end when either side ends them.
     pub(crate) deadline: Option<Duration>,
     pub(crate) max_body: usize,
@@ -65,7 +67,7 @@ pub(crate) struct Requirement {
 
 /// One HTTP binding of an RPC that takes one message.
 pub(crate) struct Binding {
-    pub(crate) route: std::sync::Arc<Route>,
+    pub(crate) route: Arc<Route>,
     /// The template as the contract writes it: `http_route` in metrics.
     pub(crate) template: String,
     /// The custom verb that ends the path; empty where there is none.
@@ -127,6 +129,11 @@ impl Route {
     pub(crate) fn needs_token(&self) -> bool {
         self.access.signed_in
     }
+
+    /// Its limit class, where that counts requests by `per`.
+    pub(crate) fn class(&self, per: Per) -> Option<&Arc<Limit>> {
+        self.class.as_ref().filter(|class| class.per == per)
+    }
 }
 
 /// The route of `method`.
@@ -140,13 +147,8 @@ pub(super) fn of(
     limits: &Limits,
 ) -> Result<Route, PlanError> {
     let edge = edge::of(method);
-    let class = match edge.limit_class.as_str() {
-        "" => None,
-        name => Some(Class::named(name).ok_or_else(|| PlanError::UnknownClass {
-            rpc: named(&rpc, source.as_deref()),
-            class: name.to_owned(),
-        })?),
-    };
+    let named = named(&rpc, source.as_deref());
+    let class = class(named, &edge.limit_class, access, limits)?;
     let shape = Shape::of(method);
     let deadline = if edge.deadline_ms == 0 {
         bounds.deadline
@@ -157,7 +159,7 @@ pub(super) fn of(
     Ok(Route {
         path: rpc_path(&rpc),
         metrics: RouteMetrics::new(&Method::POST, &rpc),
-        policy: limits.policy(class, access.signed_in),
+        policy: limits.policy(class.as_deref(), access.signed_in),
         name: rpc,
         source,
         upstream,
@@ -174,6 +176,26 @@ pub(super) fn of(
         fresh_trust: edge.fresh_trust,
         repeatable: repeatable(method),
     })
+}
+
+/// The limit class that a contract names; the empty name is none.
+fn class(
+    rpc: String,
+    name: &str,
+    access: &Access,
+    limits: &Limits,
+) -> Result<Option<Arc<Limit>>, PlanError> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let class = name.to_owned();
+    match limits.class(name) {
+        None => Err(PlanError::UnknownClass { rpc, class }),
+        Some(limit) if limit.per == Per::Account && access.level() == Level::Public => {
+            Err(PlanError::ClassOfNobody { rpc, class })
+        }
+        Some(limit) => Ok(Some(limit.clone())),
+    }
 }
 
 /// A route to the own upstream.

@@ -3,7 +3,7 @@ use prost_reflect::prost::Message as _;
 use prost_reflect::prost_types::FileDescriptorSet;
 
 use super::*;
-use crate::limits::Class;
+use crate::config::Per;
 
 fn bounds() -> BoundConfig {
     BoundConfig {
@@ -122,8 +122,8 @@ fn the_edge_option_sets_class_deadline_and_body() {
     let plan = contracts();
     let login = plan.rpc("/grimoire.auth.v1.SessionService/Login").unwrap();
     assert_eq!(
-        (login.class, login.max_body),
-        (Some(Class::Credentials), 8192)
+        (login.class.as_ref().map(|class| class.per), login.max_body),
+        (Some(Per::Address), 8192)
     );
     assert_eq!(login.deadline, Some(Duration::from_secs(10)));
     assert!(!login.repeatable);
@@ -208,6 +208,25 @@ fn the_hash_changes_with_anything_that_contracts_say() {
         compiled(grimoire_proto::descriptors(), false).unwrap().hash,
         hash
     );
+}
+
+#[test]
+fn a_class_that_the_configuration_lacks_is_refused_with_what_to_add() {
+    let error = compiled(&changed("search", "nobody-has-it"), true);
+    let message = error.err().unwrap().to_string();
+    for part in [
+        "grimoire.user.v1.ProfileService/SearchProfiles",
+        "add `nobody-has-it=RATE per address`",
+        "GRIMOIRE_LIMIT_CLASSES",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn a_class_of_accounts_is_refused_where_there_may_be_none() {
+    let error = compiled(&changed("credentials", "admin"), true);
+    assert!(matches!(error, Err(PlanError::ClassOfNobody { class, .. }) if class == "admin"));
 }
 
 /// The contracts with one path replaced in the bytes of the options. Lengths of strings and of what holds them are kept by

@@ -10,6 +10,7 @@ mod grpc_web;
 mod limits;
 mod pages;
 mod rest;
+mod shared_limits;
 mod stack;
 mod streams;
 mod tokens;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use testkit::Redis;
 
 use super::report::{self, Table, Target, mean, milliseconds, percentile, significant};
-use super::system::{Account, LOAD, System};
+use super::system::{self, Account, LOAD, System};
 use crate::load::{self, Pace, Shot, request};
 
 #[derive(Debug, clap::Args)]
@@ -18,6 +19,9 @@ pub struct Gateway {
     seconds: u64,
     #[arg(long, default_value_t = 2)]
     rounds: u32,
+    /// Share limits through a Redis beside it, as several gateways do; it has none of its own to share with
+    #[arg(long)]
+    shared_limits: bool,
 }
 
 const MEASURED: [&str; 4] = ["gateway", "user", "postgres", LOAD];
@@ -25,7 +29,14 @@ const MEASURED: [&str; 4] = ["gateway", "user", "postgres", LOAD];
 impl Gateway {
     pub(super) async fn run(self) -> Result<()> {
         report::begin(&self);
-        let system = System::fresh("gateway").await?;
+        let mut options = system::options("gateway");
+        let mut redis = None;
+        if self.shared_limits {
+            let url = redis.insert(Redis::start().await).url();
+            options.environment.insert("RATE_LIMIT_URL".to_owned(), url);
+        }
+        system::forget("gateway")?;
+        let system = System::start(options).await?;
         let accounts = system.accounts(self.connections).await?;
         // The first read of each makes its profile.
         get_own_profiles(&system, &accounts, Duration::from_secs(2)).await?;
@@ -39,6 +50,7 @@ impl Gateway {
             "user us",
             "postgres us",
             "load us",
+            "own answer us",
         ]);
         let mut costs = Vec::new();
         for round in 1..=self.rounds {
@@ -49,6 +61,12 @@ impl Gateway {
                 .read()?
                 .map(|used| used.as_secs_f64() * 1e6 / shots.answered() as f64);
             let [gateway, user, postgres, load] = cpu.map(significant);
+            let meter = system.meter(["gateway"])?;
+            let own =
+                get_keys(&system, self.connections, Duration::from_secs(self.seconds)).await?;
+            let [own] = meter
+                .read()?
+                .map(|used| used.as_secs_f64() * 1e6 / own.answered() as f64);
             table.row([
                 round.to_string(),
                 format!("{:.0}", shots.rate()),
@@ -58,6 +76,7 @@ impl Gateway {
                 user,
                 postgres,
                 load,
+                significant(own),
             ]);
             costs.push(cpu[0]);
         }
@@ -71,6 +90,22 @@ impl Gateway {
         );
         Ok(())
     }
+}
+
+/// What the gateway answers itself, from the same connections: its cost without a token, a call and a transcoding.
+async fn get_keys(system: &System, connections: usize, duration: Duration) -> Result<load::Shots> {
+    let shots = (0..connections).map(|_| {
+        let request = request("GET", "/.well-known/jwks.json", &[], "");
+        Shot::new(request, "\"keys\"")
+    });
+    let pace = Pace {
+        duration,
+        per_second: None,
+    };
+    let (shots, _) = load::run(system.gateway()?, shots.collect(), pace)
+        .await
+        .map_err(|error| anyhow!(error))?;
+    Ok(shots)
 }
 
 /// Every account reads its profile over and over; each answer must be 200 and show the account.

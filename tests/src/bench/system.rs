@@ -48,7 +48,10 @@ pub(super) fn options(name: &str) -> StackOptions {
         // Limits are on, and out of the way of a load that comes from a few addresses and accounts.
         ("GRIMOIRE_LIMIT_ADDRESS", "1000000/s"),
         ("GRIMOIRE_LIMIT_ACCOUNT", "1000000/s"),
-        ("GRIMOIRE_LIMIT_CREDENTIALS", "1000000/s"),
+        (
+            "GRIMOIRE_LIMIT_CLASSES",
+            "credentials=1000000/s per address,search=1000000/s per address,admin=1000000/s per address",
+        ),
         // As long as is allowed, so that no run outlives its tokens.
         ("GRIMOIRE_ACCESS_TOKEN_LIFETIME", "600"),
     ]

@@ -70,7 +70,7 @@ fn first_sight() -> Row {
             lines(
                 "Answers 429, by limit",
                 "reqps",
-                "`credentials`: somebody guesses passwords. `address`: one client sends too much, or a proxy in front is not trusted and all clients share its budget.",
+                "`credentials`: somebody guesses passwords. `search`: somebody collects people. `address`: one client sends too much, or a proxy in front is not trusted and all clients share its budget.",
                 "PasswordGuessing",
                 [line("{{limit}}", rate(GATEWAY_RATE_LIMITED, JOB, "limit"))],
             ),
@@ -242,6 +242,19 @@ fn connections() -> Row {
                 "near `GRIMOIRE_LIMIT_KEYS`: above it, clients of one network share a budget.",
                 "ConnectionsRefused",
                 [line("{{limit}}", max(GATEWAY_LIMIT_KEYS, JOB, "limit"))],
+            ),
+            lines(
+                "Limits that are not shared",
+                "short",
+                "`away` above 0: the store of shared limits does not answer, and each gateway counts for itself. `alone`: how often it had to, in a second.",
+                "LimitsNotShared",
+                [
+                    line(
+                        "away from {{instance}}",
+                        max(GATEWAY_LIMIT_STORE_AWAY, JOB, "instance"),
+                    ),
+                    line("alone", rate(GATEWAY_LIMIT_FALLBACKS, JOB, "")),
+                ],
             ),
         ],
     )

@@ -72,7 +72,7 @@ impl Listener {
         };
         let connections = &config.connections;
         let bounds = Arc::new(Bounds::new(
-            gateway.plan.clone(),
+            gateway.current.clone(),
             connections.idle(),
             config.bounds.max_head,
         ));

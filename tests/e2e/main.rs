@@ -1,5 +1,6 @@
 //! End-to-end tests: the built programs, a private PostgreSQL and Apache Kafka, and clients that see only what anybody sees.
 
+mod added_service;
 mod addresses;
 mod admin;
 mod chaos;

@@ -156,6 +156,13 @@ async fn a_malformed_variable_is_named_with_what_it_should_be() {
         ),
         (
             "gateway",
+            "GRIMOIRE_CONTRACTS_DIR",
+            "/nowhere",
+            FAILURE,
+            "/nowhere cannot be read",
+        ),
+        (
+            "gateway",
             "GRIMOIRE_LOG",
             "loud=very",
             MISUSE,

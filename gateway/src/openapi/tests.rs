@@ -6,12 +6,19 @@ use prost_reflect::DynamicMessage;
 
 use super::*;
 use crate::config::Config;
+use crate::contracts::Contracts;
 use crate::limits::Limits;
 
 fn plan() -> Plan {
     let config = Config::parse_from(["gateway", "--upstreams", "auth=http://127.0.0.1:1"]);
     let limits = Limits::for_tests();
-    Plan::compile(descriptors(), &config.bounds, &limits, true).unwrap()
+    Plan::compile(
+        &Contracts::compiled_in(descriptors()),
+        &config.bounds,
+        &limits,
+        true,
+    )
+    .unwrap()
 }
 
 fn operation<'a>(document: &'a Value, verb: &str, path: &str) -> &'a Value {

@@ -62,6 +62,10 @@ pub const GATEWAY_CONNECTIONS_REFUSED: &str = "gateway_connections_refused_total
 pub const GATEWAY_SLOW_CLIENTS: &str = "gateway_slow_clients_total";
 /// Gauge, 1: the routes in force, by `hash`.
 pub const GATEWAY_PLAN: &str = "gateway_plan_info";
+/// Counter: changes of the folder of contracts, by `outcome` (applied, refused).
+pub const GATEWAY_PLAN_RELOADS: &str = "gateway_plan_reloads_total";
+/// Gauge, 0 or 1: what the folder of contracts has is refused, and a plan before it in force.
+pub const GATEWAY_PLAN_REFUSED: &str = "gateway_plan_refused";
 
 // Passwords
 /// Histogram, seconds: one password hash.

@@ -169,10 +169,31 @@ fn tokens() -> Row {
             lines(
                 "Routing plans",
                 "short",
-                "two plans for longer than a deployment takes.",
-                "ProcessRestarting",
+                "two plans for longer than a deployment takes, or a changed folder of contracts to reach every gateway.",
+                "PlanRefused",
                 [line("{{hash}}", sum(GATEWAY_PLAN, JOB, "hash"))],
             ),
+            lines(
+                "Changes of the folder of contracts",
+                "ops",
+                "`refused`: what the folder has is not served.",
+                "PlanRefused",
+                [line(
+                    "{{outcome}}",
+                    rate(GATEWAY_PLAN_RELOADS, JOB, "outcome"),
+                )],
+            ),
+            lines(
+                "Gateways that refuse the folder of contracts",
+                "short",
+                "above 0: a plan before it is in force.",
+                "PlanRefused",
+                [line(
+                    "{{instance}}",
+                    max(GATEWAY_PLAN_REFUSED, JOB, "instance"),
+                )],
+            )
+            .bad_above(0.0),
         ],
     )
 }

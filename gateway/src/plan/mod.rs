@@ -167,7 +167,9 @@ impl Plan {
 
     /// The longest that any unary call may take.
     pub(crate) fn longest_deadline(&self) -> Duration {
-        let deadlines = self.rpcs.values().filter_map(|route| route.deadline);
+        let unary = self.rpcs.values();
+        let unary = unary.filter(|route| route.shape == Shape::Unary);
+        let deadlines = unary.filter_map(|route| route.deadline);
         deadlines.max().unwrap_or_default()
     }
 

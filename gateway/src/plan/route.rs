@@ -21,7 +21,7 @@ pub(crate) struct Route {
     pub(crate) shape: Shape,
     pub(crate) access: Requirement,
     pub(crate) class: Option<Class>,
-    /// The longest that a call may take; none for streams, which end when either side ends them.
+    /// The longest that a call may take; none for a stream whose contract names none, which ends when either side ends it.
     pub(crate) deadline: Option<Duration>,
     pub(crate) max_body: usize,
     /// Refuse while revocations may be missing.

@@ -7,7 +7,7 @@ use launcher::{Signal, readiness};
 use reqwest::Method;
 use serde_json::json;
 use sqlx::PgPool;
-use tests::program::{Gateway, refusing};
+use tests::program::{Beside, refusing};
 use tests::rest::Client;
 use tests::stack::{SERVICES, TestStack, alone, eventually, shared};
 use tokio::net::TcpListener;
@@ -166,7 +166,7 @@ async fn an_upstream_that_is_away_or_hangs_costs_its_own_routes_and_no_more_time
     let mut environment = system.environment("gateway");
     environment.insert("GRIMOIRE_UPSTREAMS".to_owned(), upstreams);
     environment.insert("GRIMOIRE_DEADLINE".to_owned(), "2000".to_owned());
-    let gateway = Gateway::start(environment).await;
+    let gateway = Beside::start("gateway", environment).await.ready().await;
     let token = admin.tokens["accessToken"].as_str().unwrap();
     let client = Client::new(&gateway.url()).with_token(token);
 

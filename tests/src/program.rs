@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use launcher::readiness;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpSocket;
@@ -41,43 +43,60 @@ pub async fn run(name: &str, environment: &Environment) -> Ended {
     }
 }
 
-/// A gateway beside that of a system. It is killed when this is dropped.
-pub struct Gateway {
+/// A program beside that of a system. It is killed when this is dropped.
+pub struct Beside {
+    /// Where it serves.
     pub address: SocketAddr,
-    _process: Child,
+    admin: SocketAddr,
+    process: Child,
 }
 
-impl Gateway {
-    /// Starts one on ports that it chooses itself and waits until it is ready.
-    pub async fn start(mut environment: Environment) -> Self {
+impl Beside {
+    /// Starts one on ports that it chooses itself, and waits until it serves.
+    pub async fn start(name: &str, mut environment: Environment) -> Self {
         for variable in ["GRIMOIRE_LISTEN", "GRIMOIRE_ADMIN_LISTEN"] {
             environment.insert(variable.to_owned(), "127.0.0.1:0".to_owned());
         }
-        let mut process = command("gateway", &environment)
+        let mut process = command(name, &environment)
             .stdout(Stdio::piped())
             .spawn()
-            .expect("gateway starts");
+            .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
         let mut lines = BufReader::new(process.stdout.take().expect("an output")).lines();
         let (mut admin, mut address) = (None, None);
         while admin.is_none() || address.is_none() {
             let line = lines.next_line().await.expect("an output");
-            let line = line.expect("a gateway that says where it listens");
+            let line = line.expect("a program that says where it serves");
             let line: Value = serde_json::from_str(&line).expect("a line of JSON");
             let place = |name: &str| line[name].as_str()?.parse::<SocketAddr>().ok();
             admin = admin.or(place("admin"));
-            address = address.or(place("listen"));
+            // The gateway's word, and that of the others.
+            address = address.or(place("listen")).or(place("address"));
         }
         // A pipe that nobody empties would stop it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let (admin, address) = (admin.expect("known"), address.expect("known"));
-        eventually("the gateway to be ready", || async {
-            matches!(readiness::get(admin, "/readyz"), Ok((200, _))).then_some(())
+        Self {
+            address: address.expect("known"),
+            admin: admin.expect("known"),
+            process,
+        }
+    }
+
+    /// The same when it is ready.
+    pub async fn ready(self) -> Self {
+        eventually("a program to be ready", || async {
+            matches!(readiness::get(self.admin, "/readyz"), Ok((200, _))).then_some(())
         })
         .await;
-        Self {
-            address,
-            _process: process,
-        }
+        self
+    }
+
+    /// Lets it end what it has begun.
+    pub async fn end(mut self) {
+        let id = self.process.id().and_then(|id| i32::try_from(id).ok());
+        let id = Pid::from_raw(id.expect("it runs"));
+        kill(id, Signal::SIGTERM).expect("a signal");
+        let ended = tokio::time::timeout(Duration::from_secs(30), self.process.wait()).await;
+        ended.expect("an end within 30 s").expect("an end");
     }
 
     /// `http://127.0.0.1:PORT`.

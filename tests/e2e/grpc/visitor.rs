@@ -100,8 +100,9 @@ impl<'a> Visitor<'a> {
         message: &impl Message,
     ) -> Option<String> {
         let client = self.client();
-        let called = client.grpc_web_stream(encoding, &path(method), message);
-        called.await.err().map(|status| reason(&status))
+        let path = path(method);
+        let called = client.grpc_web_stream(encoding, &path, message).await;
+        called.err().map(|status| reason(&status))
     }
 }
 

@@ -9,7 +9,7 @@ use futures::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _
 use grimoire_proto::auth::v1::export_account_response::Record;
 use grimoire_proto::auth::v1::{
     ExportAccountRequest, ExportAccountResponse, ExportedAccount, ExportedDevice,
-    ExportedEmailChange, ExportedPasswordReset, ExportedSession,
+    ExportedEmailChange, ExportedFormerEmail, ExportedPasswordReset, ExportedSession,
 };
 use grimoire_proto::user::v1::export_user_response::Record as UserRecord;
 use grimoire_proto::user::v1::{ExportUserRequest, ExportUserResponse};
@@ -21,7 +21,7 @@ use super::AccountApi;
 use crate::email::{Email, Pseudonyms};
 use crate::error::Error;
 use crate::store::{
-    accounts, address_state, email_changes, known_devices, password_resets, sessions,
+    accounts, address_state, email_changes, known_devices, notifications, password_resets, sessions,
 };
 
 pub(super) type Records = BoxStream<'static, Result<ExportAccountResponse, Status>>;
@@ -46,6 +46,7 @@ pub(super) async fn export_account(
         .chain(devices(api.pool.clone(), id).map_err(Error::from))
         .chain(email_changes(api.pool.clone(), id).map_err(Error::from))
         .chain(password_resets(api.pool.clone(), id).map_err(Error::from))
+        .chain(former_emails(api.pool.clone(), id).map_err(Error::from))
         .chain(of_user_records(of_user).map_err(Error::User));
     Ok(records
         .map_ok(|record| ExportAccountResponse {
@@ -154,6 +155,23 @@ fn password_resets(pool: PgPool, account: Uuid) -> impl Stream<Item = Result<Rec
             expire_time: Some(timestamp(row.expires_at)),
             use_time: row.used_at.map(timestamp),
             supersede_time: row.superseded_at.map(timestamp),
+        })
+    })
+}
+
+fn former_emails(pool: PgPool, account: Uuid) -> impl Stream<Item = Result<Record, sqlx::Error>> {
+    let rows = page::all(
+        move |before, limit| {
+            let pool = pool.clone();
+            async move { notifications::left_addresses(&pool, account, before, limit).await }
+        },
+        |row: &notifications::LeftAddress| row.event,
+    );
+    rows.map_ok(|row| {
+        Record::FormerEmail(ExportedFormerEmail {
+            email: row.address,
+            create_time: Some(timestamp(row.created_at)),
+            expire_time: Some(timestamp(row.expires_at)),
         })
     })
 }

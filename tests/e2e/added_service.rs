@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tests::grpc_web::Encoding;
-use tests::program::{self, Environment, Gateway};
+use tests::program::{self, Environment, Replica};
 use tests::rest::{Client, next_address};
 use tests::stack::{Person, eventually, root, shared};
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -87,7 +87,7 @@ async fn answered(client: &Client, path: &str, status: u16) {
 }
 
 /// Waits until a metric of the gateway says so.
-async fn measured(gateway: &Gateway, line: &str) {
+async fn measured(gateway: &Replica, line: &str) {
     let url = format!("http://{}/metrics", gateway.admin);
     eventually(line, || async {
         let text = reqwest::get(&url).await.ok()?.text().await.ok()?;
@@ -96,7 +96,7 @@ async fn measured(gateway: &Gateway, line: &str) {
     .await;
 }
 
-async fn channel(gateway: &Gateway) -> Channel {
+async fn channel(gateway: &Replica) -> Channel {
     Endpoint::from_shared(gateway.url())
         .expect("a URI")
         .local_address(Some(next_address()))
@@ -129,7 +129,7 @@ async fn health(channel: &Channel) -> Result<ServingStatus, Code> {
 }
 
 /// Calls it in every way there is.
-async fn is_served(gateway: &Gateway, client: &Client, person: &Person) {
+async fn is_served(gateway: &Replica, client: &Client, person: &Person) {
     let order = client.get("/v1/orders/7").await.ok();
     assert_eq!(order["id"], "7");
     assert_eq!(order["account"], person.account.as_str());
@@ -172,7 +172,7 @@ async fn is_served(gateway: &Gateway, client: &Client, person: &Person) {
 #[tokio::test]
 async fn a_service_is_added_changed_broken_and_removed_and_no_request_is_lost() {
     let folder = Folder::new("added-service");
-    let gateway = Gateway::start(folder.environment().await).await;
+    let gateway = Replica::start("gateway", folder.environment().await).await;
     let person = shared().await.sign_up().await;
     let token = person.tokens["accessToken"].as_str().expect("a token");
     let client = Client::new(&gateway.url()).with_token(token);

@@ -10,6 +10,7 @@ mod contracts;
 mod dashboards;
 mod docs;
 mod environment;
+mod export;
 mod faults;
 mod grpc;
 mod journey;

@@ -48,7 +48,7 @@ pub struct Replica {
     pub address: SocketAddr,
     /// Where it serves `/readyz` and `/metrics`.
     pub admin: SocketAddr,
-    name: &'static str,
+    name: String,
     environment: Environment,
     process: Child,
 }
@@ -60,7 +60,14 @@ const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 impl Replica {
     /// Starts one on ports that it chooses itself and waits until it is ready.
-    pub async fn start(name: &'static str, mut environment: Environment) -> Self {
+    pub async fn start(name: &str, environment: Environment) -> Self {
+        let replica = Self::serving(name, environment).await;
+        replica.ready().await;
+        replica
+    }
+
+    /// The same, without waiting for more than that it serves.
+    pub async fn serving(name: &str, mut environment: Environment) -> Self {
         for variable in [LISTEN, ADMIN_LISTEN] {
             environment.insert(variable.to_owned(), "127.0.0.1:0".to_owned());
         }
@@ -71,7 +78,7 @@ impl Replica {
         Self {
             address,
             admin,
-            name,
+            name: name.to_owned(),
             environment,
             process,
         }
@@ -101,16 +108,33 @@ impl Replica {
 
     /// Ends it by a signal, starts it again at the same place, and waits until it is ready.
     pub async fn restart(&mut self, signal: Signal) {
+        self.stop(signal).await;
+        (self.process, ..) = serving(&self.name, &self.environment).await;
+        self.ready().await;
+    }
+
+    /// Lets it end what it has begun.
+    pub async fn end(mut self) {
+        self.stop(Signal::SIGTERM).await;
+    }
+
+    async fn ready(&self) {
+        eventually(&self.name, || async {
+            matches!(readiness::get(self.admin, "/readyz"), Ok((200, _))).then_some(())
+        })
+        .await;
+    }
+
+    async fn stop(&mut self, signal: Signal) {
         nix::sys::signal::kill(Pid::from_raw(self.pid()), signal).expect("it runs");
         tokio::time::timeout(STOPS_WITHIN, self.process.wait())
             .await
             .unwrap_or_else(|_| panic!("{} does not end", self.name))
             .expect("it can be waited for");
-        (self.process, ..) = serving(self.name, &self.environment).await;
     }
 }
 
-/// Starts a program and waits until it is ready. Says where it serves, and where it says so.
+/// Starts a program and waits until it says where it serves, and where its admin port is.
 async fn serving(name: &str, environment: &Environment) -> (Child, SocketAddr, SocketAddr) {
     let mut process = command(name, environment)
         .stdout(Stdio::piped())
@@ -130,10 +154,6 @@ async fn serving(name: &str, environment: &Environment) -> (Child, SocketAddr, S
     // A pipe that nobody empties would stop it.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     let (admin, address) = (admin.expect("known"), address.expect("known"));
-    eventually(name, || async {
-        matches!(readiness::get(admin, "/readyz"), Ok((200, _))).then_some(())
-    })
-    .await;
     (process, address, admin)
 }
 

@@ -53,13 +53,13 @@ pub(super) struct Bounds {
 
 /// The bound of one turn or stream.
 enum Bound {
-    /// A unary gRPC call, which its service and its client should have ended before.
+    /// A gRPC call with a deadline, by which its service and its client should have ended it.
     Call(Arc<Route>, Duration),
     /// A stream of reflection or health.
     OwnStream,
     /// Waiting for a request, reading, answering.
     Turn(Duration),
-    /// A stream of a service, which either side ends.
+    /// A stream of a service without a deadline, which either side ends.
     Endless,
 }
 
@@ -221,6 +221,10 @@ mod tests {
         assert!(matches!(
             grpc("/grimoire.auth.v1.SessionService/Login"),
             Bound::Call(_, bound) if bound == ten_seconds + MARGIN
+        ));
+        assert!(matches!(
+            grpc("/grimoire.auth.v1.AccountService/ExportAccount"),
+            Bound::Call(_, bound) if bound == Duration::from_secs(60) + MARGIN
         ));
         for stream in [
             "/grpc.health.v1.Health/Watch",

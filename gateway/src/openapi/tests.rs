@@ -187,6 +187,20 @@ fn what_the_contract_of_a_method_says_is_in_its_operation() {
 }
 
 #[test]
+fn an_answer_that_is_a_stream_is_described_by_its_lines() {
+    let document = document(&plan());
+    let export = operation(&document, "post", "/v1/accounts/{account}:export");
+    let content = export["responses"]["200"]["content"].as_object().unwrap();
+    let kinds: Vec<&String> = content.keys().collect();
+    assert_eq!(kinds, ["application/x-ndjson"]);
+    let line = &content["application/x-ndjson"]["schema"]["$ref"];
+    assert_eq!(line, "#/components/schemas/auth.v1.ExportAccountResponse");
+    assert_eq!(export["x-grimoire"]["deadlineMilliseconds"], 60_000);
+    let record = &document["components"]["schemas"]["auth.v1.ExportAccountResponse"];
+    assert!(record.get("required").is_none(), "it has one of its fields");
+}
+
+#[test]
 fn what_is_neither_in_the_path_nor_in_the_body_is_in_the_query() {
     let document = document(&plan());
     let names = |operation: &Value| -> Vec<String> {

@@ -116,7 +116,9 @@ impl Plan {
             }
         }
         plan.table.sort();
-        let deadlines = plan.rpcs.values().filter_map(|route| route.deadline);
+        let unary = plan.rpcs.values();
+        let unary = unary.filter(|route| route.shape == Shape::Unary);
+        let deadlines = unary.filter_map(|route| route.deadline);
         plan.longest_deadline = deadlines.max().unwrap_or_default();
         plan.hash = plan.hashed(contracts);
         Ok(plan)

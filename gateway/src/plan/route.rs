@@ -31,7 +31,7 @@ pub(crate) struct Route {
     pub(crate) access: Requirement,
     /// The limit class that its contract names.
     pub(crate) class: Option<Arc<Limit>>,
-    /// The longest that a call may take; none for streams, which end when either side ends them.
+    /// The longest that a call may take; none for a stream whose contract names none, which ends when either side ends it.
     pub(crate) deadline: Option<Duration>,
     pub(crate) max_body: usize,
     /// Refuse while revocations may be missing.

@@ -1,5 +1,6 @@
 //! The services of this process; each call is one function in a file of its name.
 
+mod erase_user;
 mod get_preferences;
 mod get_profile;
 mod list_activities;
@@ -107,6 +108,7 @@ impl ActivityService for ActivityApi {
 
 pub(crate) struct UserDataApi {
     pub(crate) users: Users,
+    pub(crate) relay: Wake,
 }
 
 #[async_trait]
@@ -125,6 +127,14 @@ impl UserDataService for UserDataApi {
     ) -> Result<Response<RecordActivitiesResponse>, Status> {
         let answer =
             record_activities::record_activities(&self.users.pool, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn erase_user(
+        &self,
+        request: Request<EraseUserRequest>,
+    ) -> Result<Response<EraseUserResponse>, Status> {
+        let answer = erase_user::erase_user(self, request.get_ref()).await?;
         Ok(Response::new(answer))
     }
 }

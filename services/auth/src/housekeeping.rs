@@ -54,9 +54,9 @@ impl Housekeeping {
     }
 
     async fn round(&self) -> Result<Round, AppendError> {
+        let swept = sweep(&self.pool).await?;
         let most = i64::from(ADDRESSES);
         let wiped = deletion::wipe_overdue(&self.pool, &self.pseudonyms, &self.relay, most).await?;
-        let swept = sweep(&self.pool).await?;
         Ok(Round {
             rows: swept.rows + wiped,
             full: swept.full || wiped >= u64::from(ADDRESSES),

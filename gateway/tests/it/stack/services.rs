@@ -12,13 +12,13 @@ use grimoire_proto::auth::v1::session_service_server::{SessionService, SessionSe
 use grimoire_proto::auth::v1::{
     Account, ChangeEmailRequest, ChangeEmailResponse, ChangePasswordRequest,
     ChangePasswordResponse, CompleteRegistrationRequest, CompleteRegistrationResponse,
-    ConfirmEmailRequest, ConfirmEmailResponse, GetAccountRequest, GetAccountResponse,
-    ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutRequest,
-    LogoutResponse, ReauthenticateRequest, ReauthenticateResponse, RefreshTokensRequest,
-    RefreshTokensResponse, RegisterRequest, RegisterResponse, RequestPasswordResetRequest,
-    RequestPasswordResetResponse, ResetPasswordRequest, ResetPasswordResponse,
-    RevokeAllSessionsRequest, RevokeAllSessionsResponse, RevokeSessionRequest,
-    RevokeSessionResponse,
+    ConfirmEmailRequest, ConfirmEmailResponse, DeleteAccountRequest, DeleteAccountResponse,
+    GetAccountRequest, GetAccountResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest,
+    LoginResponse, LogoutRequest, LogoutResponse, ReauthenticateRequest, ReauthenticateResponse,
+    RefreshTokensRequest, RefreshTokensResponse, RegisterRequest, RegisterResponse,
+    RequestPasswordResetRequest, RequestPasswordResetResponse, ResetPasswordRequest,
+    ResetPasswordResponse, RevokeAllSessionsRequest, RevokeAllSessionsResponse,
+    RevokeSessionRequest, RevokeSessionResponse,
 };
 use grimoire_proto::user::v1::profile_service_server::{ProfileService, ProfileServiceServer};
 use grimoire_proto::user::v1::{
@@ -213,6 +213,13 @@ impl AccountService for Services {
         _request: Request<ConfirmEmailRequest>,
     ) -> Result<Response<ConfirmEmailResponse>, Status> {
         Ok(Response::new(ConfirmEmailResponse::default()))
+    }
+
+    async fn delete_account(
+        &self,
+        _request: Request<DeleteAccountRequest>,
+    ) -> Result<Response<DeleteAccountResponse>, Status> {
+        Ok(Response::new(DeleteAccountResponse::default()))
     }
 }
 

@@ -401,12 +401,16 @@ fn account_on_the_wire(account: &store::accounts::Account) -> Account {
 }
 
 fn managed_on_the_wire(account: store::accounts::administration::Managed) -> ManagedAccount {
-    let state = match &account {
-        account if account.erased => managed_account::State::Erased,
-        account if account.deleted => managed_account::State::Deleting,
-        account if account.locked => managed_account::State::Locked,
-        account if account.held => managed_account::State::Disabled,
-        _ => managed_account::State::Active,
+    let state = if account.erased {
+        managed_account::State::Erased
+    } else if account.deleted {
+        managed_account::State::Deleting
+    } else if account.locked {
+        managed_account::State::Locked
+    } else if account.held {
+        managed_account::State::Disabled
+    } else {
+        managed_account::State::Active
     };
     ManagedAccount {
         id: account.id.to_string(),

@@ -62,7 +62,7 @@ pub(crate) fn refused(status: &Status, reason: &str) -> ErrorDetails {
 
 /// Panics unless the status has this reason and blames this field.
 #[track_caller]
-fn blamed(status: &Status, reason: &str, field: &str) {
+pub(crate) fn blamed(status: &Status, reason: &str, field: &str) {
     let details = refused(status, reason);
     let violations = details.bad_request().map(|bad| &bad.field_violations[..]);
     assert_eq!(

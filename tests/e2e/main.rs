@@ -8,6 +8,7 @@ mod compose;
 mod configuration;
 mod contracts;
 mod dashboards;
+mod deletion;
 mod docs;
 mod environment;
 mod export;

@@ -130,7 +130,7 @@ fn the_edge_option_sets_class_deadline_and_body() {
         .rpc("/grimoire.auth.v1.AccountService/ExportAccount")
         .unwrap();
     assert_eq!(export.deadline, Some(Duration::from_secs(60)));
-    assert_eq!(plan.longest_deadline(), Duration::from_secs(10));
+    assert_eq!(plan.longest_deadline, Duration::from_secs(10));
     assert!(!login.repeatable);
     let audit = plan
         .rpc("/grimoire.audit.v1.AuditService/ListAuditRecords")

@@ -8,6 +8,7 @@ use chassis::process::{ProcessConfig, Secret, seconds};
 use chassis::upstream;
 use http::Uri;
 use outbox::{KafkaConfig, OutboxCommand};
+use uuid::Uuid;
 
 use crate::hash_pool::Bounds;
 use crate::keys::{KeyRing, SecretKey};
@@ -29,6 +30,8 @@ pub enum Command {
     CreateAccount(CreateAccount),
     /// Gives an account a role, such as `admin`; its tokens are outdated at once
     GrantRole(GrantRole),
+    /// Has every service erase deleted accounts once more: after a restore
+    ReapplyErasures(ReapplyErasures),
     /// Looks after the outbox
     #[command(subcommand)]
     Outbox(OutboxCommand<DatabaseConfig>),
@@ -58,6 +61,18 @@ pub struct GrantRole {
     /// Name of the role: small letters, digits and hyphens
     pub role: String,
     /// Where the account is.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+}
+
+/// `auth reapply-erasures`.
+#[derive(Debug, clap::Args)]
+pub struct ReapplyErasures {
+    /// Ids of accounts that were deleted, also of those that a restored database takes for alive; without any, all that it knows to
+    /// be deleted
+    #[arg(value_name = "ACCOUNT")]
+    pub accounts: Vec<Uuid>,
+    /// Where the accounts are.
     #[command(flatten)]
     pub database: DatabaseConfig,
 }

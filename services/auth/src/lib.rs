@@ -5,6 +5,7 @@ mod administration;
 mod client;
 mod commands;
 mod config;
+mod deletion;
 mod email;
 mod error;
 mod hash_pool;
@@ -41,6 +42,7 @@ use chassis::upstream::{self, Upstream};
 use grimoire_proto::auth::v1::account_service_server::AccountServiceServer;
 use grimoire_proto::auth::v1::admin_service_server::AdminServiceServer;
 use grimoire_proto::auth::v1::directory_service_server::DirectoryServiceServer;
+use grimoire_proto::auth::v1::erasure_service_server::ErasureServiceServer;
 use grimoire_proto::auth::v1::notification_service_server::NotificationServiceServer;
 use grimoire_proto::auth::v1::session_service_server::SessionServiceServer;
 use grimoire_proto::auth::v1::trust_service_server::TrustServiceServer;
@@ -52,16 +54,19 @@ use telemetry::prometheus::IntCounterVec;
 use telemetry::{metrics, names};
 use tokio_util::sync::CancellationToken;
 
-pub use commands::{CommandError, create_account, grant_role};
+pub use commands::{CommandError, create_account, grant_role, reapply_erasures};
 pub use config::{
-    Command, CreateAccount, DatabaseConfig, GrantRole, IdentityConfig, PasswordConfig, ServeConfig,
+    Command, CreateAccount, DatabaseConfig, GrantRole, IdentityConfig, PasswordConfig,
+    ReapplyErasures, ServeConfig,
 };
+pub use deletion::ERASING_SERVICES;
 pub use keys::{KeyError, KeyRing, SecretKey};
 
 use email::Pseudonyms;
+use housekeeping::Housekeeping;
 use mail_token::MailTokens;
 use rotation::Rotation;
-use rpc::{AccountApi, AdminApi, DirectoryApi, NotificationApi, SessionApi, TrustApi};
+use rpc::{AccountApi, AdminApi, DirectoryApi, ErasureApi, NotificationApi, SessionApi, TrustApi};
 use signing_keys::Signer;
 use tokens::TokenIssuer;
 use trust::Trust;
@@ -165,6 +170,16 @@ pub async fn services_over(
         trust: Arc::clone(&trust),
         relay: relay.clone(),
     };
+    let erasures = ErasureApi {
+        pool: pool.clone(),
+        pseudonyms: pseudonyms.clone(),
+        relay: relay.clone(),
+    };
+    let housekeeping = Housekeeping {
+        pool: pool.clone(),
+        pseudonyms: pseudonyms.clone(),
+        relay: relay.clone(),
+    };
     let sessions = SessionApi {
         pool: pool.clone(),
         pseudonyms,
@@ -191,15 +206,16 @@ pub async fn services_over(
             pool: pool.clone(),
         }))
         .with(NotificationServiceServer::new(NotificationApi {
-            pool: pool.clone(),
+            pool,
             mail_tokens,
         }))
+        .with(ErasureServiceServer::new(erasures))
         .with(TrustServiceServer::new(TrustApi {
             trust: Arc::clone(&trust),
         }))
         .task("trust", endless(trust.run()))
         .task("rotation", endless(rotation.run(stop.clone())))
-        .task("housekeeping", endless(housekeeping::run(pool, stop))))
+        .task("housekeeping", endless(housekeeping.run(stop))))
 }
 
 /// A counter whose series all begin at 0: the increase of one that begins with its first event does not show that event.

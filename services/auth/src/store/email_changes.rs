@@ -124,6 +124,17 @@ pub(crate) async fn kept(
     .await
 }
 
+/// Forgets all of an account that was deleted.
+pub(crate) async fn delete(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from email_changes where account_id = $1", account)
+        .execute(executor)
+        .await
+        .map(drop)
+}
+
 /// Deletes what expired a week ago, and with it the notification about it. Until then a late click learns why it is late; longer
 /// nobody's address is kept who did not answer.
 pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {

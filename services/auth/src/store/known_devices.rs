@@ -48,6 +48,17 @@ pub(crate) async fn kept(
     .await
 }
 
+/// Forgets all of an account that was deleted.
+pub(crate) async fn delete(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from known_devices where account_id = $1", account)
+        .execute(executor)
+        .await
+        .map(drop)
+}
+
 /// Forgets devices that were not seen for a year.
 pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
     sqlx::query!(

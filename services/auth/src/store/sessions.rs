@@ -66,7 +66,7 @@ pub(crate) struct Refreshable {
     pub(crate) live: bool,
     pub(crate) roles: Vec<String>,
     pub(crate) security_version: i64,
-    /// The account is locked, or disabled.
+    /// The account is locked, disabled or deleted.
     pub(crate) held: bool,
     pub(crate) now: OffsetDateTime,
 }
@@ -261,6 +261,17 @@ pub(crate) async fn kept(
     )
     .fetch_all(executor)
     .await
+}
+
+/// Forgets all of an account that was deleted.
+pub(crate) async fn delete(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from sessions where account_id = $1", account)
+        .execute(executor)
+        .await
+        .map(drop)
 }
 
 /// Deletes sessions whose refresh token expired 90 days ago, and with them the notifications about them.

@@ -78,6 +78,13 @@ impl UserDataService for People {
     ) -> Result<Response<RecordActivitiesResponse>, Status> {
         Err(Status::unimplemented("nobody asks for it"))
     }
+
+    async fn erase_user(
+        &self,
+        _request: Request<EraseUserRequest>,
+    ) -> Result<Response<EraseUserResponse>, Status> {
+        Err(Status::unimplemented("nobody asks for it"))
+    }
 }
 
 fn activity(of_type: &str) -> UserRecord {

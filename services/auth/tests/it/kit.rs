@@ -9,6 +9,7 @@ use chassis::upstream::{self, Upstream};
 use grimoire_proto::auth::v1::account_service_client::AccountServiceClient;
 use grimoire_proto::auth::v1::admin_service_client::AdminServiceClient;
 use grimoire_proto::auth::v1::directory_service_client::DirectoryServiceClient;
+use grimoire_proto::auth::v1::erasure_service_client::ErasureServiceClient;
 use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
 use grimoire_proto::auth::v1::session_service_client::SessionServiceClient;
 use grimoire_proto::auth::v1::trust_service_client::TrustServiceClient;
@@ -33,6 +34,7 @@ pub(crate) struct Auth {
     pub(crate) admin: AdminServiceClient<Channel>,
     pub(crate) directory: DirectoryServiceClient<Channel>,
     pub(crate) notifications: NotificationServiceClient<Channel>,
+    pub(crate) erasures: ErasureServiceClient<Channel>,
     pub(crate) trust: TrustServiceClient<Channel>,
     pub(crate) pool: PgPool,
     pub(crate) stop: DropGuard,
@@ -175,6 +177,7 @@ impl Auth {
             admin: AdminServiceClient::new(channel.clone()),
             directory: DirectoryServiceClient::new(channel.clone()),
             notifications: NotificationServiceClient::new(channel.clone()),
+            erasures: ErasureServiceClient::new(channel.clone()),
             trust: TrustServiceClient::new(channel),
             pool,
             stop,

@@ -1,11 +1,12 @@
 //! Native gRPC, which Pingora passes through: where a call goes, what its service is told, and how much of it there may be.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use grimoire_proto::Reason;
 use http::{HeaderMap, HeaderValue, header};
 use pingora::http::RequestHeader;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use pingora::{Error, ErrorType};
 
 use crate::deadline::time_left;
@@ -46,6 +47,11 @@ pub(crate) fn peer(exchange: &mut Exchange, threads: usize) -> pingora::Result<H
     Ok(peer)
 }
 
+/// Where a connection to a service leads.
+pub(crate) fn address(peer: &HttpPeer) -> Option<SocketAddr> {
+    peer.address().as_inet().copied()
+}
+
 /// Says who calls in place of what the client said for itself, and how much time is left.
 pub(crate) fn tell(request: &mut RequestHeader, exchange: &Exchange) -> pingora::Result<()> {
     let metadata = exchange.metadata(&request.headers);
@@ -55,8 +61,8 @@ pub(crate) fn tell(request: &mut RequestHeader, exchange: &Exchange) -> pingora:
     for theirs in ["traceparent", "tracestate", "baggage"] {
         request.remove_header(theirs);
     }
-    for (name, value) in &metadata {
-        request.insert_header(name, value.clone())?;
+    for (name, value) in metadata {
+        request.insert_header(name, value)?;
     }
     request.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
     if let Some(upstream) = &exchange.upstream {

@@ -85,9 +85,9 @@ async fn the_largest_message_is_taken_and_a_larger_one_is_not() {
     })
     .await;
     let client = Client::new(peer.address, "peer");
-    let answer = call(&client, "/echo", vec![7; LARGEST]).await.unwrap();
+    let answer = call(&client, "/echo", vec![7_u8; LARGEST]).await.unwrap();
     assert_eq!(answer.len(), LARGEST);
-    let refused = call(&client, "/echo", vec![7; LARGEST + 1]).await;
+    let refused = call(&client, "/echo", vec![7_u8; LARGEST + 1]).await;
     assert_eq!(refused.unwrap_err().code(), tonic::Code::OutOfRange);
     assert_eq!(call(&client, "/echo", "next").await.unwrap(), "next");
     assert_eq!(peer.connections(), 1);
@@ -109,7 +109,7 @@ async fn a_status_comes_as_its_service_told_it() {
 async fn an_answer_before_the_end_of_its_request_is_one() {
     let peer = Peer::start(|_| {}).await;
     let client = Client::new(peer.address, "peer");
-    let answer = call(&client, "/early", vec![0; 1 << 20]).await;
+    let answer = call(&client, "/early", vec![0_u8; 1 << 20]).await;
     assert_eq!(answer.unwrap(), "early");
     // What was not sent takes no room from those after it.
     assert_eq!(call(&client, "/echo", "next").await.unwrap(), "next");

@@ -180,7 +180,7 @@ async fn windows_are_kept_to_also_when_they_shrink() {
         assert_eq!((flags, stream, payload.len()), (END_STREAM, 1, 92));
         script.answer(1).await;
     };
-    let (outcome, ()) = tokio::join!(request(&handle, vec![7; 100]), peer);
+    let (outcome, ()) = tokio::join!(request(&handle, vec![7_u8; 100]), peer);
     assert_eq!(outcome.unwrap(), "");
 }
 

@@ -10,10 +10,10 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::Upstream;
 use super::broken::as_unavailable;
 use super::bytes_codec::BytesCodec;
 use super::call::{Call, LARGEST, late};
+use super::{Tries, Upstream};
 use crate::plan::{Route, Shape};
 
 /// What a service answers, as it comes. Dropped before its end, it is cancelled.
@@ -52,7 +52,7 @@ impl Drop for Took {
 }
 
 impl Upstream {
-    /// Begins a call. It is sent a second time as any other, as long as nothing of its answer has come.
+    /// Begins a call. It is sent again as any other, as long as nothing of its answer has come.
     pub(crate) async fn open(self: &Arc<Self>, call: Call<'_>) -> Result<Answers, Status> {
         let mut took = Took {
             upstream: self.clone(),
@@ -60,12 +60,12 @@ impl Upstream {
             measured: true,
             code: Code::Cancelled,
         };
-        let turn = self.turn();
-        let opened = match self.begin(&call, turn).await {
-            Err(status) if self.tries_again(&call, &status) => {
-                self.begin(&call, turn.wrapping_add(1)).await
+        let mut tries = Tries::of(self);
+        let opened = loop {
+            match self.begin(&call, tries.next().await).await {
+                Err(status) if self.tries_again(&call, &status, &mut tries) => {}
+                opened => break opened,
             }
-            opened => opened,
         };
         let opened = opened.inspect_err(|status| took.code = status.code())?;
         took.measured = call.route.shape == Shape::Unary;

@@ -1,4 +1,4 @@
-//! Calls that failed with their connection, and what may be sent a second time.
+//! Calls that failed with their connection, and whether their service may have seen them.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -28,11 +28,6 @@ impl Broken {
     }
 }
 
-/// Whether a call that has failed like this may be sent again: it was provably not processed, or repeating it does no harm.
-pub(super) fn may_repeat(status: &Status, repeatable: bool) -> bool {
-    Broken::of(status).is_some_and(|broken| !broken.processed || repeatable)
-}
-
 /// What a status of tonic says. One that a service sent has no source. With one, the connection failed, whatever code tonic made of it.
 pub(super) fn as_unavailable(status: Status) -> Status {
     let Some(cause) = status.source() else {
@@ -46,7 +41,7 @@ pub(super) fn as_unavailable(status: Status) -> Status {
 }
 
 /// Whether the service provably did not see the call: there was no connection, or it said so.
-fn not_processed(cause: &(dyn Error + 'static)) -> bool {
+pub(crate) fn not_processed(cause: &(dyn Error + 'static)) -> bool {
     causes(cause).any(|cause| {
         cause.is::<ConnectError>()
             // The request was still in hyper's queue when the connection ended.
@@ -71,18 +66,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_provably_not_processed_may_be_sent_again_and_a_services_answer_may_not() {
-        let unreachable =
-            as_unavailable(Status::from_error(Box::new(ConnectError("refused".into()))));
-        assert!(may_repeat(&unreachable, false));
-        assert!(Broken::of(&unreachable).unwrap().lost);
-        let broken = as_unavailable(Status::from_error(Box::new(h2::Error::from(
-            h2::Reason::INTERNAL_ERROR,
-        ))));
-        assert_eq!(broken.code(), Code::Unavailable);
-        assert!(!may_repeat(&broken, false));
-        assert!(may_repeat(&broken, true));
-        let answered = as_unavailable(Status::unavailable("the database is away"));
-        assert!(!may_repeat(&answered, true));
+    fn a_connection_that_failed_says_whether_the_service_may_have_seen_the_call_and_an_answer_is_none()
+     {
+        let broken = |status| Broken::of(&as_unavailable(status));
+        let unreachable = Status::from_error(Box::new(ConnectError("refused".into())));
+        let unreachable = broken(unreachable).unwrap();
+        assert!(!unreachable.processed && unreachable.lost);
+        let reset = || {
+            let reason = h2::Error::from(h2::Reason::INTERNAL_ERROR);
+            Status::from_error(Box::new(reason))
+        };
+        assert_eq!(as_unavailable(reset()).code(), Code::Unavailable);
+        let reset = broken(reset()).unwrap();
+        assert!(reset.processed && !reset.lost);
+        assert!(broken(Status::unavailable("the database is away")).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! One unary call, with its deadline, and a second try where that is safe. `answers` begins a call in the same way.
+//! One unary call, with its deadline, and more tries where that is safe. `answers` begins a call in the same way.
 
 use std::time::{Duration, Instant};
 
@@ -8,15 +8,13 @@ use http::HeaderValue;
 use telemetry::prometheus::{Histogram, HistogramVec, IntCounter};
 use tonic::{Code, Status};
 
-use super::broken::may_repeat;
-use super::{Upstream, unary};
+use super::broken::Broken;
+use super::{Tries, Upstream, unary};
 use crate::metrics;
 use crate::plan::Route;
 
 /// Largest message of an answer.
 pub(super) const LARGEST: usize = 16 << 20;
-/// A try that has less left than this is not begun.
-const WORTH_A_TRY: Duration = Duration::from_millis(5);
 
 /// What a service is told beside the message, by names in lower case.
 pub(crate) type Metadata = Vec<(&'static str, HeaderValue)>;
@@ -46,6 +44,11 @@ impl CallMetrics {
         }
     }
 
+    /// A call is sent once more.
+    pub(super) fn retried(&self) {
+        self.retries.inc();
+    }
+
     pub(super) fn observe(&self, upstream: &str, code: Code, took: Duration) {
         let took = took.as_secs_f64();
         match code {
@@ -59,28 +62,31 @@ impl CallMetrics {
 }
 
 impl Upstream {
-    /// Makes the call. Sent a second time, on another connection, when the first try was provably not processed, or when the
-    /// contract says that repeating does no harm and the connection failed.
+    /// Makes the call. Sent again, on another connection, when a try was provably not processed, or when the contract says that
+    /// repeating does no harm and the connection failed; [`Tries`] says how often.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Bytes, Status> {
         let begun = Instant::now();
-        let turn = self.turn();
-        let outcome = match self.attempt(&call, turn).await {
-            Err(status) if self.tries_again(&call, &status) => {
-                self.attempt(&call, turn.wrapping_add(1)).await
+        let mut tries = Tries::of(self);
+        let outcome = loop {
+            match self.attempt(&call, tries.next().await).await {
+                Err(status) if self.tries_again(&call, &status, &mut tries) => {}
+                outcome => break outcome,
             }
-            outcome => outcome,
         };
         let code = outcome.as_ref().err().map_or(Code::Ok, Status::code);
         self.metrics.observe(&self.name, code, begun.elapsed());
         outcome
     }
 
-    /// Whether a call that has failed like this is sent a second time, which is counted.
-    pub(super) fn tries_again(&self, call: &Call<'_>, status: &Status) -> bool {
-        let again = may_repeat(status, call.route.repeatable) && call.remaining() > WORTH_A_TRY;
+    /// Whether a call that has failed like this is sent again.
+    pub(super) fn tries_again(&self, call: &Call<'_>, status: &Status, tries: &mut Tries) -> bool {
+        let Some(broken) = Broken::of(status) else {
+            return false;
+        };
+        let repeatable = call.route.repeatable;
+        let again = tries.again(self, broken.processed, repeatable, call.remaining());
         if again {
-            self.metrics.retries.inc();
-            tracing::debug!(upstream = self.name, rpc = call.route.name, %status, "second try");
+            tracing::debug!(upstream = self.name, rpc = call.route.name, %status, "another try");
         }
         again
     }

@@ -150,12 +150,19 @@ impl Ejections {
 
     fn count(&self, past: &Past) {
         let out = past.out();
-        self.out.store(out, Ordering::Relaxed);
-        self.ejected.set(i64::try_from(out).unwrap_or(i64::MAX));
+        let before = self.out.swap(out, Ordering::Relaxed);
+        self.ejected.add(out as i64 - before as i64);
     }
 
     fn lock(&self) -> MutexGuard<'_, Past> {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The same service at another address has the same gauge.
+impl Drop for Ejections {
+    fn drop(&mut self) {
+        self.ejected.sub(self.out.load(Ordering::Relaxed) as i64);
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use chassis::database::PoolConfig;
 use chassis::grpc::GrpcConfig;
 use chassis::process::{ProcessConfig, Secret, seconds};
+use chassis::upstream;
+use http::Uri;
 use outbox::{KafkaConfig, OutboxCommand};
 
 use crate::hash_pool::Bounds;
@@ -86,6 +88,9 @@ pub struct ServeConfig {
     /// Where its events go.
     #[command(flatten)]
     pub kafka: KafkaConfig,
+    /// Address of user, which keeps profiles and activities
+    #[arg(long, env = "GRIMOIRE_USER_URL", default_value = "http://user:50052", value_name = "URL", value_parser = upstream::address)]
+    pub user_url: Uri,
     /// What it decides by.
     #[command(flatten)]
     pub identity: IdentityConfig,

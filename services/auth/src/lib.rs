@@ -37,12 +37,14 @@ use std::time::Duration;
 use chassis::database::{self, DatabaseError};
 use chassis::grpc::Services;
 use chassis::process::{DevelopmentValue, Process};
+use chassis::upstream::{self, Upstream};
 use grimoire_proto::auth::v1::account_service_server::AccountServiceServer;
 use grimoire_proto::auth::v1::admin_service_server::AdminServiceServer;
 use grimoire_proto::auth::v1::directory_service_server::DirectoryServiceServer;
 use grimoire_proto::auth::v1::notification_service_server::NotificationServiceServer;
 use grimoire_proto::auth::v1::session_service_server::SessionServiceServer;
 use grimoire_proto::auth::v1::trust_service_server::TrustServiceServer;
+use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
 use outbox::{Relay, Wake};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
@@ -99,15 +101,17 @@ pub async fn services(process: &Process, config: &ServeConfig) -> Result<Service
     database::ensure_migrated("auth", &pool, MIGRATIONS).await?;
 
     let (relay, wake) = Relay::new(relay);
-    let services = services_over(pool, wake, &config.identity, process.stop.clone()).await?;
+    let user = upstream::connect("user", &config.user_url);
+    let services = services_over(pool, wake, user, &config.identity, process.stop.clone()).await?;
     Ok(services.task("relay", endless(relay.run(process.stop.clone()))))
 }
 
 /// The gRPC services over a migrated database, and the tasks that feed the followers of keys and revocations and delete what is of no
-/// use any more, until `stop`. Makes the first signing keys.
+/// use any more, until `stop`. Makes the first signing keys. `user` is asked for its part of an export, and for nothing before.
 pub async fn services_over(
     pool: PgPool,
     relay: Wake,
+    user: Upstream,
     config: &IdentityConfig,
     stop: CancellationToken,
 ) -> Result<Services, StartError> {
@@ -146,6 +150,7 @@ pub async fn services_over(
         tokens: Arc::clone(&tokens),
         trust: Arc::clone(&trust),
         relay: relay.clone(),
+        user_data: UserDataServiceClient::new(user),
         capped_mails: metrics::counter(
             names::AUTH_MAILS_CAPPED,
             "Mails that were not sent because their address had enough",

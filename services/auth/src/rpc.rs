@@ -5,6 +5,7 @@ mod change_password;
 mod complete_registration;
 mod confirm_email;
 mod disable_account;
+mod export_account;
 mod force_reset;
 mod get_account;
 mod get_notification;
@@ -30,6 +31,7 @@ mod unlock_account;
 use std::sync::Arc;
 
 use chassis::caller::Caller;
+use chassis::upstream::Upstream;
 use chassis::wire::timestamp;
 use grimoire_proto::auth::v1::account_service_server::AccountService;
 use grimoire_proto::auth::v1::admin_service_server::AdminService;
@@ -38,6 +40,7 @@ use grimoire_proto::auth::v1::notification_service_server::NotificationService;
 use grimoire_proto::auth::v1::session_service_server::SessionService;
 use grimoire_proto::auth::v1::trust_service_server::TrustService;
 use grimoire_proto::auth::v1::*;
+use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
 use outbox::Wake;
 use sqlx::PgPool;
 use telemetry::prometheus::{IntCounter, IntCounterVec};
@@ -61,6 +64,7 @@ pub(crate) struct AccountApi {
     pub(crate) tokens: Arc<TokenIssuer>,
     pub(crate) trust: Arc<Trust>,
     pub(crate) relay: Wake,
+    pub(crate) user_data: UserDataServiceClient<Upstream>,
     pub(crate) capped_mails: IntCounter,
 }
 
@@ -135,6 +139,17 @@ impl AccountService for AccountApi {
     ) -> Result<Response<ConfirmEmailResponse>, Status> {
         let answer = confirm_email::confirm_email(self, request.into_inner()).await?;
         Ok(Response::new(answer))
+    }
+
+    type ExportAccountStream = export_account::Records;
+
+    async fn export_account(
+        &self,
+        request: Request<ExportAccountRequest>,
+    ) -> Result<Response<Self::ExportAccountStream>, Status> {
+        let records =
+            export_account::export_account(self, Caller::of(&request), request.get_ref()).await?;
+        Ok(Response::new(records))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The services of this process; each call is one function in a file of its name.
 
+mod export_user;
 mod get_preferences;
 mod get_profile;
 mod list_activities;
@@ -126,5 +127,15 @@ impl UserDataService for UserDataApi {
         let answer =
             record_activities::record_activities(&self.users.pool, request.into_inner()).await?;
         Ok(Response::new(answer))
+    }
+
+    type ExportUserStream = export_user::Records;
+
+    async fn export_user(
+        &self,
+        request: Request<ExportUserRequest>,
+    ) -> Result<Response<Self::ExportUserStream>, Status> {
+        let records = export_user::export_user(&self.users.pool, request.get_ref()).await?;
+        Ok(Response::new(records))
     }
 }

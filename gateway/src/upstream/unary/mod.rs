@@ -14,21 +14,21 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderValue;
 use tokio::net::TcpStream;
-use tokio::time::{self, Instant};
+use tokio::time;
 use tonic::Status;
 
 use super::CONNECT;
 use connection::{Handle, TICK};
 use failure::Failure;
 
-/// Pauses between tries to connect: the first, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// Pauses between tries to connect: the first, and the longest. Who waits for a service that comes back is `tries`.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a call comes to: the message of its answer.
 type Outcome = Result<Bytes, Status>;
@@ -114,21 +114,15 @@ impl Client {
         }
     }
 
-    /// Connects, or waits for the call that does and shares what it came to. `failed`: as many tries had failed when this began.
+    /// Connects, or waits for the call that does and shares what it came to. In the pause after a failure it is shared, too. `failed`: as
+    /// many tries had failed when this began.
     async fn connect(&self, failed: u64) -> Result<Arc<Handle>, Status> {
         let _turn = self.connecting.lock().await;
         if let Ok(connection) = self.live() {
             return Ok(connection);
         }
-        let pause = {
-            let state = self.state();
-            if let Some(refusal) = state.refusal.as_ref().filter(|_| state.failed != failed) {
-                return Err(refusal.clone());
-            }
-            state.not_before
-        };
-        if let Some(pause) = pause {
-            time::sleep_until(pause).await;
+        if let Some(refusal) = self.refusal(failed) {
+            return Err(refusal);
         }
         let connected = connected(self.address).await;
         let mut state = self.state();
@@ -158,6 +152,16 @@ impl Client {
                 Err(status)
             }
         }
+    }
+
+    /// What the last try came to, where it was after so many had failed, or is too short ago for another one.
+    fn refusal(&self, failed: u64) -> Option<Status> {
+        let state = self.state();
+        let pauses = state.not_before.is_some_and(|end| end > Instant::now());
+        let refusal = state.refusal.as_ref();
+        refusal
+            .filter(|_| pauses || state.failed != failed)
+            .cloned()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

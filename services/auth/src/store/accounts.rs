@@ -275,6 +275,31 @@ pub(crate) async fn change_email(
     }
 }
 
+/// An account as it is kept, but for the hash of its password and for counters.
+pub(crate) struct Kept {
+    pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) display_name: String,
+    pub(crate) locale: String,
+    pub(crate) roles: Vec<String>,
+    pub(crate) created_at: OffsetDateTime,
+    /// Since when it has been locked, or disabled.
+    pub(crate) disabled_at: Option<OffsetDateTime>,
+}
+
+pub(crate) async fn kept(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+) -> Result<Option<Kept>, sqlx::Error> {
+    sqlx::query_as!(
+        Kept,
+        "select id, email, display_name, locale, roles, created_at, disabled_at from accounts where id = $1",
+        id,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
 /// What other services may know.
 pub(crate) struct DirectoryEntry {
     pub(crate) id: Uuid,

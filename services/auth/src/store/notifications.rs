@@ -144,6 +144,34 @@ pub(crate) async fn get(
     .await
 }
 
+/// An address that an account has left, for the mail that says so.
+pub(crate) struct LeftAddress {
+    pub(crate) event: Uuid,
+    pub(crate) address: String,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) expires_at: OffsetDateTime,
+}
+
+/// The addresses that an account has left, newest first, those before `before` where given.
+pub(crate) async fn left_addresses(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<LeftAddress>, sqlx::Error> {
+    sqlx::query_as!(
+        LeftAddress,
+        r#"select event_id as event, address as "address!", created_at, expires_at from notifications
+           where account_id = $1 and address is not null and ($2::uuid is null or event_id < $2)
+           order by event_id desc limit $3"#,
+        account,
+        before,
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
+
 /// Deletes what expired 30 days ago; what has an address that is not the account's any more, as soon as it has expired.
 pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
     sqlx::query!(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use auth::{IdentityConfig, PasswordConfig};
 use chassis::grpc::GrpcConfig;
 use chassis::process::{Environment, Process, ProcessConfig};
+use chassis::upstream::{self, Upstream};
 use grimoire_proto::auth::v1::account_service_client::AccountServiceClient;
 use grimoire_proto::auth::v1::admin_service_client::AdminServiceClient;
 use grimoire_proto::auth::v1::directory_service_client::DirectoryServiceClient;
@@ -108,17 +109,30 @@ pub(crate) fn identity() -> IdentityConfig {
     }
 }
 
+/// user, where nobody listens.
+pub(crate) fn nobody() -> Upstream {
+    upstream::connect("user", &"http://127.0.0.1:1".parse().unwrap())
+}
+
 impl Auth {
     pub(crate) async fn start() -> Self {
+        Self::beside(nobody()).await
+    }
+
+    /// One that asks `user`.
+    pub(crate) async fn beside(user: Upstream) -> Self {
         let database = database().await;
-        let pool = database.pool.clone();
-        let mut auth = Self::over(pool, identity()).await;
+        let mut auth = Self::replica(database.pool.clone(), user, identity()).await;
         auth._database = Some(database);
         auth
     }
 
     /// One more replica over a database.
     pub(crate) async fn over(pool: PgPool, identity: IdentityConfig) -> Self {
+        Self::replica(pool, nobody(), identity).await
+    }
+
+    async fn replica(pool: PgPool, user: Upstream, identity: IdentityConfig) -> Self {
         let process = ProcessConfig {
             environment: Environment::Development,
             admin_listen: "127.0.0.1:0".parse().unwrap(),
@@ -129,10 +143,15 @@ impl Auth {
             .await
             .unwrap();
         let stop = process.stop.clone().drop_guard();
-        let services =
-            auth::services_over(pool.clone(), unheard(), &identity, process.stop.clone())
-                .await
-                .unwrap();
+        let services = auth::services_over(
+            pool.clone(),
+            unheard(),
+            user,
+            &identity,
+            process.stop.clone(),
+        )
+        .await
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let config = GrpcConfig {

@@ -9,6 +9,7 @@ mod commands;
 mod complete_registration;
 mod confirm_email;
 mod disable_account;
+mod export_account;
 mod follow;
 mod force_reset;
 mod get_account;

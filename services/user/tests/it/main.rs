@@ -4,6 +4,7 @@
 
 mod service;
 
+mod export_user;
 mod get_preferences;
 mod get_profile;
 mod list_activities;

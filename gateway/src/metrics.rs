@@ -183,6 +183,25 @@ fn upstream_retries() -> IntCounterVec {
     )
 }
 
+/// Addresses of one upstream that are passed over.
+pub(crate) fn ejected(upstream: &str) -> IntGauge {
+    metrics::gauge_vec(
+        names::GATEWAY_EJECTED,
+        "Addresses of a service that are passed over",
+        &["server_address"],
+    )
+    .with_label_values(&[upstream])
+}
+
+pub(crate) fn ejections(upstream: &str) -> IntCounter {
+    metrics::counter_vec(
+        names::GATEWAY_EJECTIONS,
+        "Times that an address of a service was passed over",
+        &["server_address"],
+    )
+    .with_label_values(&[upstream])
+}
+
 pub(crate) fn hung_calls() -> IntCounter {
     metrics::counter(
         names::GATEWAY_HUNG_CALLS,

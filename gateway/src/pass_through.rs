@@ -1,12 +1,13 @@
 //! Native gRPC, which Pingora passes through: where a call goes, what its service is told, and how much of it there may be.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use grimoire_proto::Reason;
 use http::{HeaderMap, HeaderValue, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::deadline::time_left;
@@ -43,6 +44,11 @@ pub(crate) async fn peer(exchange: &mut Exchange, threads: usize) -> pingora::Re
     // A service that vanished without a word would keep its connection, and calls would go there.
     peer.options.h2_ping_interval = Some(PING);
     Ok(peer)
+}
+
+/// Where a connection to a service leads.
+pub(crate) fn address(peer: &HttpPeer) -> Option<SocketAddr> {
+    peer.address().as_inet().copied()
 }
 
 /// Whether a call that failed with its connection, or for the lack of one, is sent again: as any other, see [`Tries`], as long as nothing
@@ -82,8 +88,8 @@ pub(crate) fn tell(request: &mut RequestHeader, exchange: &Exchange) -> pingora:
     for theirs in ["traceparent", "tracestate", "baggage"] {
         request.remove_header(theirs);
     }
-    for (name, value) in &metadata {
-        request.insert_header(name, value.clone())?;
+    for (name, value) in metadata {
+        request.insert_header(name, value)?;
     }
     request.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
     if let Some(upstream) = &exchange.upstream {

@@ -1,5 +1,6 @@
 //! The way of a request through the gateway. `Gateway::chain` has the order of its links.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use grimoire_proto::Reason;
 use http::{HeaderMap, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
@@ -307,14 +309,32 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if let (Some(upstream), Some(address)) = (&exchange.upstream, pass_through::address(peer)) {
+            upstream.reached(address);
+        }
+        Ok(())
+    }
+
     /// A service that could not be reached saw nothing.
     fn fail_to_connect(
         &self,
         session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        if let (Some(upstream), Some(address)) = (&exchange.upstream, pass_through::address(peer)) {
+            upstream.failed(address);
+        }
         let again = pass_through::again(session, exchange, &error, false);
         error.set_retry(again);
         error

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::broken::as_unavailable;
 use super::bytes_codec::BytesCodec;
-use super::call::{Call, LARGEST, as_unavailable, late};
+use super::call::{Call, LARGEST, late};
 use super::{Tries, Upstream};
 use crate::plan::{Route, Shape};
 
@@ -82,13 +83,25 @@ impl Upstream {
         call: &Call<'_>,
         turn: usize,
     ) -> Result<Response<Streaming<Bytes>>, Status> {
-        let channel = self.connected(turn)?;
-        let opened = call
-            .in_time(opened(channel, call.request(), call.route))
-            .await;
-        self.note(&opened);
-        opened
+        let place = self.place(turn)?;
+        let opened = opened(place.streams.clone(), request(call), call.route);
+        let outcome = call.in_time(opened).await;
+        self.note(place.address, outcome.as_ref().err());
+        outcome
     }
+}
+
+fn request(call: &Call<'_>) -> Request<Bytes> {
+    let metadata = call.metadata.iter().cloned();
+    let timeout = call.timeout().map(|timeout| ("grpc-timeout", timeout));
+    let headers = metadata
+        .chain(timeout)
+        .map(|(name, value)| (HeaderName::from_static(name), value));
+    Request::from_parts(
+        MetadataMap::from_headers(headers.collect()),
+        http::Extensions::new(),
+        call.message.clone(),
+    )
 }
 
 async fn opened(
@@ -97,13 +110,16 @@ async fn opened(
     route: &Route,
 ) -> Result<Response<Streaming<Bytes>>, Status> {
     let mut client = Grpc::new(channel).max_decoding_message_size(LARGEST);
-    client
-        .ready()
-        .await
-        .map_err(|error| Status::from_error(error.into()))?;
-    client
-        .server_streaming(request, route.path.clone(), BytesCodec)
-        .await
+    let opened = async {
+        client
+            .ready()
+            .await
+            .map_err(|error| Status::from_error(error.into()))?;
+        client
+            .server_streaming(request, route.path.clone(), BytesCodec)
+            .await
+    };
+    opened.await.map_err(as_unavailable)
 }
 
 impl Answers {

@@ -2,10 +2,13 @@
 //! passed through, ask here.
 
 mod answers;
+mod broken;
 mod bytes_codec;
 mod call;
 mod connections;
+mod ejection;
 mod tries;
+mod unary;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -17,11 +20,15 @@ use arc_swap::ArcSwap;
 use http::{HeaderValue, Uri};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 pub(crate) use answers::Next;
-pub(crate) use call::{Call, grpc_timeout, not_processed};
+use broken::Broken;
+pub(crate) use broken::not_processed;
+pub(crate) use call::{Call, Metadata, grpc_timeout};
 pub(crate) use connections::CONNECT;
-use connections::Connections;
+use connections::{Connections, Place};
+use ejection::Ejections;
 pub(crate) use tries::Tries;
 
 use crate::plan::OWN;
@@ -45,6 +52,7 @@ pub(crate) struct Upstream {
     pub(crate) authority: HeaderValue,
     origin: Uri,
     connections: ArcSwap<Connections>,
+    ejections: Ejections,
     turn: AtomicUsize,
     connections_per_address: usize,
     metrics: call::CallMetrics,
@@ -137,6 +145,7 @@ impl Upstream {
             authority: HeaderValue::try_from(authority)
                 .unwrap_or_else(|_| HeaderValue::from_static("upstream")),
             metrics: call::CallMetrics::new(&name),
+            ejections: Ejections::new(&name),
             name,
             origin,
             connections: ArcSwap::from_pointee(Connections::default()),
@@ -156,14 +165,51 @@ impl Upstream {
         self.away.ends();
     }
 
-    /// The connection of this turn; none while the name leads nowhere.
+    /// The connection for streams of this turn; none while the name leads nowhere.
     pub(crate) fn channel(&self, turn: usize) -> Option<Channel> {
-        self.connections.load().channel(turn)
+        self.place(turn).ok().map(|place| place.streams.clone())
     }
 
     /// The address of this turn, and how many turns that address had before.
     pub(crate) fn address(&self, turn: usize) -> Option<(SocketAddr, usize)> {
-        self.connections.load().address(turn)
+        let connections = self.connections.load();
+        let addresses = connections.addresses();
+        let at = self.ejections.pick(addresses, turn)?;
+        Some((*addresses.get(at)?, turn / addresses.len()))
+    }
+
+    fn place(&self, turn: usize) -> Result<Arc<Place>, Status> {
+        let connections = self.connections.load();
+        let addresses = connections.addresses();
+        let at = self.ejections.pick(addresses, turn);
+        at.and_then(|at| connections.place(at, turn / addresses.len()))
+            .cloned()
+            .ok_or_else(|| Status::unavailable(format!("{} has no address", self.name)))
+    }
+
+    /// Remembers whether the service was reached there. When it took this call, it takes calls.
+    fn note(&self, address: SocketAddr, failure: Option<&Status>) {
+        let broken = failure.map(|status| (status.code(), Broken::of(status)));
+        match broken {
+            Some((_, Some(Broken { lost: true, .. }))) => self.failed(address),
+            // It may be at the deadline that nobody is there.
+            Some((Code::DeadlineExceeded, None)) | Some((_, Some(_))) => {}
+            None | Some((_, None)) => {
+                self.takes_calls();
+                self.reached(address);
+            }
+        }
+    }
+
+    /// Nothing could be reached at `address`, or it was lost.
+    pub(crate) fn failed(&self, address: SocketAddr) {
+        let connections = self.connections.load();
+        self.ejections.failed(address, connections.addresses());
+    }
+
+    /// The service was reached at `address`.
+    pub(crate) fn reached(&self, address: SocketAddr) {
+        self.ejections.reached(address);
     }
 
     #[cfg(test)]
@@ -194,6 +240,7 @@ impl Upstream {
                 addresses.dedup();
                 if !addresses.is_empty() && addresses != now.addresses() {
                     tracing::info!(upstream = self.name, ?addresses, "upstream addresses");
+                    self.ejections.keep(&addresses);
                     let next = now.changed(addresses, &self.origin, self.connections_per_address);
                     self.connections.store(Arc::new(next));
                 }

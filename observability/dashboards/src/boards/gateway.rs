@@ -16,7 +16,7 @@ pub(super) fn dashboard() -> Dashboard {
         about: "The edge: what clients get, what is refused, and how old its knowledge of tokens is.",
         rows: vec![
             first_sight(),
-            rows::called(JOB),
+            upstreams(),
             tokens(),
             connections(),
             routes(),
@@ -132,6 +132,27 @@ fn first_sight() -> Row {
             .bad_above(14.4),
         ],
     )
+}
+
+fn upstreams() -> Row {
+    let mut row = rows::called(JOB);
+    row.panels.push(lines(
+        "Addresses that are passed over",
+        "short",
+        "any for longer than a minute: a replica that is announced and cannot be reached. `again`: how often in a second one was.",
+        "UpstreamFailing",
+        [
+            line(
+                "{{server_address}}",
+                max(GATEWAY_EJECTED, JOB, "server_address"),
+            ),
+            line(
+                "again {{server_address}}",
+                rate(GATEWAY_EJECTIONS, JOB, "server_address"),
+            ),
+        ],
+    ));
+    row
 }
 
 fn tokens() -> Row {

@@ -10,9 +10,12 @@ const OVERHEAD: usize = 32;
 /// one byte.
 pub(super) const LARGEST: usize = 4096;
 
+/// A name and its value.
+type Field = (Box<[u8]>, Box<[u8]>);
+
 /// What the peer has filled in; newest first.
 pub(super) struct Table {
-    entries: VecDeque<(Box<[u8]>, Box<[u8]>)>,
+    entries: VecDeque<Field>,
     size: usize,
     /// What the peer keeps to.
     most: usize,

@@ -33,8 +33,10 @@ fn fields(expected: &[(&str, &str)]) -> Fields {
         .collect()
 }
 
-/// The examples of appendix C: each a block, what it says, and the size of the table after it.
-fn examples(decoder: &mut Decoder, examples: &[(&str, &[(&str, &str)], usize)]) {
+/// A block in hexadecimal, its fields, and the size of the table after it, as in the examples of appendix C.
+type Example<'a> = (&'a str, &'a [(&'a str, &'a str)], usize);
+
+fn examples(decoder: &mut Decoder, examples: &[Example<'_>]) {
     for (block, expected, size) in examples {
         assert_eq!(
             read(decoder, &bytes(block)),

@@ -217,7 +217,8 @@ async fn to_a_peer_that_reads_nothing_calls_end_and_memory_does_not_grow() {
 
 #[tokio::test]
 async fn who_breaks_the_rules_of_frames_is_told_so() {
-    let wrongs: [(fn(&mut Vec<u8>), Reason); 5] = [
+    type Writes = fn(&mut Vec<u8>);
+    let wrongs: [(Writes, Reason); 5] = [
         // What was not opened, pushes, and is too long; windows that grow by nothing, and too much.
         (
             |out| frame::put_head(out, 0, Kind::Data, 0, 9),

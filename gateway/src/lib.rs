@@ -23,6 +23,7 @@ mod problem;
 mod protocol;
 mod proxy;
 mod rest;
+mod scheme;
 mod streamed;
 mod transcode;
 mod trust;
@@ -45,7 +46,7 @@ use tokio::task::JoinSet;
 pub use config::Config;
 use config::Origins;
 use limits::Limits;
-use listener::Listener;
+use listener::Ports;
 use pages::Pages;
 use places::Places;
 use plan::Plan;
@@ -62,6 +63,10 @@ const TRUST: &str = "trust";
 const OWN_STREAMS: usize = 1000;
 const OWN_STREAMS_OF_ONE: usize = 50;
 
+/// Where Pingora complains of clients. It has a line for each that goes too early, so that anybody could fill the log; each request has one of
+/// ours, and a connection without a request is counted.
+const QUIET: &str = "pingora_proxy=off,pingora_core::protocols=off,pingora_core::apps=off";
+
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -71,6 +76,10 @@ pub enum StartError {
     Upstream(#[from] upstream::MissingUpstream),
     #[error(transparent)]
     Listen(#[from] listener::ListenError),
+    #[error(transparent)]
+    Certificate(#[from] listener::CertificateError),
+    #[error("TLS cannot be spoken: {0}")]
+    Tls(#[from] rustls::Error),
     #[error(transparent)]
     Own(#[from] own::OwnError),
     #[error(transparent)]
@@ -82,9 +91,9 @@ pub enum StartError {
 #[error("{0} came to an end")]
 pub struct TaskEnded(&'static str);
 
-/// A gateway whose port is open, and which answers once [`Started::serve`] runs.
+/// A gateway whose ports are open, and which answers once [`Started::serve`] runs.
 pub struct Started {
-    listener: Listener,
+    ports: Ports,
     gateway: Gateway,
     config: Config,
     /// What runs beside it until the process is to stop.
@@ -93,7 +102,9 @@ pub struct Started {
 
 /// Runs the process to its end. What it fails with is logged and becomes exit code 1.
 pub fn run(config: Config) -> ExitCode {
-    let telemetry = match telemetry::init("gateway", &config.process.telemetry) {
+    let mut told = config.process.telemetry.clone();
+    told.log = format!("{QUIET},{}", told.log);
+    let telemetry = match telemetry::init("gateway", &told) {
         Ok(telemetry) => telemetry,
         Err(error) => {
             eprintln!("error: {error}");
@@ -138,7 +149,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(started.serve(&process).await?)
 }
 
-/// Opens the port for the services of `contracts` and begins to follow what the gateway needs to know; the condition `trust` of
+/// Opens the ports for the services of `contracts` and begins to follow what the gateway needs to know; the condition `trust` of
 /// `process` holds when it is known.
 pub async fn start(
     config: &Config,
@@ -219,7 +230,7 @@ async fn open(
         own,
         config.worker_threads(),
     )?);
-    let listener = Listener::open(config.listen)?;
+    let (ports, certificate) = Ports::open(config)?;
 
     let trust = Arc::new(Trust::new());
     let known = process.readiness.condition(TRUST);
@@ -240,6 +251,10 @@ async fn open(
         let (limits, stop) = (limits.clone(), stop.clone());
         async move { limits.keep_house(stop).await }.boxed()
     });
+    if let Some(certificate) = certificate {
+        let following = certificate.follow(stop.clone());
+        beside("the following of the certificate", following.boxed());
+    }
     if let Some(auth) = targets.get(AUTH) {
         let following = trust::follow::follow(trust.clone(), auth.clone(), stop.clone());
         beside("the following of trust", following.boxed());
@@ -268,12 +283,17 @@ async fn open(
         own_streams: Places::new(OWN_STREAMS, OWN_STREAMS_OF_ONE),
         max_head: config.bounds.max_head,
         idle: config.connections.idle(),
+        hsts: config.hsts(),
         trusted_proxies: config.limits.trusted_proxies,
         threads: config.worker_threads(),
     };
-    tracing::info!(listen = %listener.address, "listening");
+    tracing::info!(
+        listen = %ports.plain.address,
+        tls_listen = ports.tls_address().map(tracing::field::display),
+        "listening"
+    );
     Ok(Started {
-        listener,
+        ports,
         gateway,
         config: config.clone(),
         tasks,
@@ -281,9 +301,14 @@ async fn open(
 }
 
 impl Started {
-    /// Where the gateway listens; of use when port 0 was asked for.
+    /// Where the gateway listens in plain text; of use when port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
-        self.listener.address
+        self.ports.plain.address
+    }
+
+    /// Where it listens for TLS, if it does.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.ports.tls_address()
     }
 
     /// Serves until the process is to stop and the requests on their way have ended.
@@ -292,9 +317,7 @@ impl Started {
     /// Names what ended before: without it the gateway would go on with what it knows, and nobody would notice.
     pub async fn serve(mut self, process: &Process) -> Result<(), TaskEnded> {
         let stop = &process.stop;
-        let served = self
-            .listener
-            .serve(self.gateway, &self.config, stop.clone());
+        let served = self.ports.serve(self.gateway, &self.config, stop.clone());
         let ended = async {
             match self.tasks.join_next().await {
                 Some(Ok(name)) if !stop.is_cancelled() => {

@@ -9,6 +9,7 @@ use telemetry::metrics::{self, SECONDS};
 use telemetry::names;
 use telemetry::prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
+use crate::listener::HandshakeFailure;
 use crate::places::Full;
 
 /// Requests of one route.
@@ -174,6 +175,26 @@ pub(crate) fn slow_clients() -> IntCounter {
     )
 }
 
+pub(crate) fn floods() -> IntCounter {
+    metrics::counter(
+        names::GATEWAY_FLOODS,
+        "Connections that were ended because of frames that were no part of a request",
+    )
+}
+
+/// Counts a connection that was to be encrypted and was not.
+pub(crate) fn handshake_failed(failure: HandshakeFailure) {
+    HANDSHAKES_FAILED.with_label_values(&[failure.name()]).inc();
+}
+
+/// Says from when to when the certificate is valid, in seconds since 1970.
+pub(crate) fn certificate_valid(begin: i64, end: i64) {
+    let help = "When the certificate begins to be valid, in seconds since 1970";
+    metrics::gauge(names::GATEWAY_CERTIFICATE_BEGIN, help).set(begin);
+    let help = "When the certificate expires, in seconds since 1970";
+    metrics::gauge(names::GATEWAY_CERTIFICATE_END, help).set(end);
+}
+
 /// Says which routes this gateway has.
 pub(crate) fn plan(hash: &str) {
     metrics::gauge_vec(
@@ -216,8 +237,12 @@ pub(crate) fn prepare() {
     for bound in ["altogether", "address"] {
         CONNECTIONS_REFUSED.with_label_values(&[bound]);
     }
+    for failure in HandshakeFailure::ALL {
+        HANDSHAKES_FAILED.with_label_values(&[failure.name()]);
+    }
     hung_calls();
     slow_clients();
+    floods();
     LazyLock::force(&IN_FLIGHT);
     LazyLock::force(&CONNECTIONS);
 }
@@ -259,6 +284,13 @@ static CONNECTIONS_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
         names::GATEWAY_CONNECTIONS_REFUSED,
         "Connections that were closed at once because there were too many",
         &["bound"],
+    )
+});
+static HANDSHAKES_FAILED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metrics::counter_vec(
+        names::GATEWAY_HANDSHAKES_FAILED,
+        "Connections that were to be encrypted and were not",
+        &["reason"],
     )
 });
 

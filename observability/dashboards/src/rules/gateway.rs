@@ -33,6 +33,15 @@ pub(super) fn file() -> RuleFile {
                 Ticket,
                 "The gateway has no place for more connections",
             ),
+            alert(
+                "CertificateEnding",
+                format!(
+                    "min by (job, instance) (({GATEWAY_CERTIFICATE_END} - time())\n/ ({GATEWAY_CERTIFICATE_END} - {GATEWAY_CERTIFICATE_BEGIN}))\n< 0.2"
+                ),
+                "10m",
+                Page,
+                "The certificate that {{ $labels.instance }} shows to clients has {{ $value | humanizePercentage }} of its time left",
+            ),
         ],
     }
 }

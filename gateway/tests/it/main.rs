@@ -11,6 +11,7 @@ mod pages;
 mod rest;
 mod stack;
 mod streams;
+mod tls;
 mod tokens;
 mod upstreams;
 mod wrong_input;

@@ -10,6 +10,7 @@ mod docs;
 mod environment;
 mod faults;
 mod grpc;
+mod hostile;
 mod journey;
 mod life;
 mod mesh;

@@ -44,7 +44,7 @@ pub async fn run(name: &str, environment: &Environment) -> Ended {
 /// A gateway beside that of a system. It is killed when this is dropped.
 pub struct Gateway {
     pub address: SocketAddr,
-    _process: Child,
+    process: Child,
 }
 
 impl Gateway {
@@ -74,10 +74,13 @@ impl Gateway {
             matches!(readiness::get(admin, "/readyz"), Ok((200, _))).then_some(())
         })
         .await;
-        Self {
-            address,
-            _process: process,
-        }
+        Self { address, process }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        let pid = self.process.id().expect("it runs");
+        i32::try_from(pid).expect("a small number")
     }
 
     /// `http://127.0.0.1:PORT`.

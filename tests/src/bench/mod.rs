@@ -1,6 +1,7 @@
 //! Benchmarks: each starts a system of its own, prints what it measured beside its target, and stops the system. What each measures,
 //! and why so, is in docs/performance.md.
 
+mod connections;
 mod drain;
 mod events;
 mod gateway;
@@ -20,6 +21,8 @@ pub enum Benchmark {
     Startup(startup::Startup),
     /// Memory of the four services after a minute without requests
     Memory(memory::Memory),
+    /// Memory of the gateway for connections that ask for nothing
+    Connections(connections::Connections),
     /// CPU time of the gateway for one GET /v1/users/me
     Gateway(gateway::Gateway),
     /// Logins per CPU second, against what hashing alone would allow
@@ -43,6 +46,7 @@ impl Benchmark {
         match self {
             Self::Startup(benchmark) => benchmark.run().await,
             Self::Memory(benchmark) => benchmark.run().await,
+            Self::Connections(benchmark) => benchmark.run().await,
             Self::Gateway(benchmark) => benchmark.run().await,
             Self::Logins(benchmark) => benchmark.run().await,
             Self::Sessions(benchmark) => benchmark.run().await,
@@ -60,6 +64,6 @@ fn list() {
     let command = <Benchmark as clap::Subcommand>::augment_subcommands(clap::Command::new("bench"));
     for benchmark in command.get_subcommands() {
         let about = benchmark.get_about().map(ToString::to_string);
-        println!("{:<10}{}", benchmark.get_name(), about.unwrap_or_default());
+        println!("{:<13}{}", benchmark.get_name(), about.unwrap_or_default());
     }
 }

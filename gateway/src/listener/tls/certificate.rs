@@ -71,7 +71,7 @@ pub(crate) struct Follower {
     files: Files,
     current: Arc<Current>,
     /// Of what the files had at the last look; none where they could not be read.
-    seen: Option<digest::Digest>,
+    seen: Option<Vec<u8>>,
 }
 
 impl Follower {
@@ -118,7 +118,7 @@ impl Follower {
             }
         };
         let digest = content.digest();
-        if self.seen.as_ref().map(AsRef::as_ref) == Some(digest.as_ref()) {
+        if self.seen.as_ref() == Some(&digest) {
             return;
         }
         self.seen = Some(digest);
@@ -157,11 +157,12 @@ fn read(variable: &'static str, path: &Path) -> Result<Vec<u8>, CertificateError
 }
 
 impl Content {
-    fn digest(&self) -> digest::Digest {
+    /// The same for the same content: the key itself is not kept.
+    fn digest(&self) -> Vec<u8> {
         let mut both = digest::Context::new(&SHA256);
         both.update(&self.certificate);
         both.update(&self.key);
-        both.finish()
+        both.finish().as_ref().to_vec()
     }
 
     fn certified(&self, files: &Files) -> Result<(CertifiedKey, Validity), CertificateError> {

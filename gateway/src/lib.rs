@@ -283,7 +283,7 @@ async fn open(
         own_streams: Places::new(OWN_STREAMS, OWN_STREAMS_OF_ONE),
         max_head: config.bounds.max_head,
         idle: config.connections.idle(),
-        hsts: config.hsts(),
+        hsts: config.tls.hsts(config.process.environment),
         trusted_proxies: config.limits.trusted_proxies,
         threads: config.worker_threads(),
     };

@@ -1,6 +1,7 @@
 //! What an operator decides about the gateway; `gateway --help` is the reference.
 
 mod limits;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use chassis::process::{Environment, ProcessConfig};
 use http::{HeaderValue, Uri};
 
 pub use limits::{ClassLimit, Classes, Per, Rate, StoreUrl};
+pub use tls::TlsConfig;
 
 /// The public entry point of Grimoire: REST and gRPC in, gRPC to the services.
 #[derive(Clone, Debug, clap::Parser)]
@@ -21,7 +23,7 @@ pub struct Config {
     #[command(flatten)]
     pub process: ProcessConfig,
 
-    /// Address of the public listener
+    /// Address of the public listener, in plain text
     #[arg(
         long,
         env = "GRIMOIRE_LISTEN",
@@ -57,6 +59,9 @@ pub struct Config {
     #[arg(long, env = "GRIMOIRE_DOCS", value_name = "BOOLEAN", action = clap::ArgAction::Set,
           value_parser = clap::builder::BoolishValueParser::new())]
     pub docs: Option<bool>,
+
+    #[command(flatten)]
+    pub tls: TlsConfig,
 
     #[command(flatten)]
     pub tokens: TokenConfig,

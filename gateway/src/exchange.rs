@@ -36,6 +36,8 @@ pub(crate) struct Exchange {
     pub(crate) client: IpAddr,
     pub(crate) target: Option<Target>,
     pub(crate) cross_origin: CrossOrigin,
+    /// That the client must not come without TLS, where it is to be told.
+    pub(crate) hsts: Option<HeaderValue>,
     pub(crate) caller: Option<Arc<Identity>>,
     pub(crate) standing: Option<Standing>,
     /// The limits of the route, as a `RateLimit-Policy`; none while they are not known.
@@ -70,6 +72,7 @@ impl Exchange {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             target: None,
             cross_origin: CrossOrigin::default(),
+            hsts: None,
             caller: None,
             standing: None,
             policy: None,
@@ -135,10 +138,13 @@ impl Exchange {
         let policy = self.policy.clone();
         let policy = policy.map(|policy| (HeaderName::from_static("ratelimit-policy"), policy));
         let cross_origin = self.cross_origin.headers();
+        let hsts = self.hsts.clone();
+        let hsts = hsts.map(|hsts| (header::STRICT_TRANSPORT_SECURITY, hsts));
         std::iter::once(id)
             .chain(limits)
             .chain(policy)
             .chain(cross_origin)
+            .chain(hsts)
     }
 }
 

@@ -25,6 +25,7 @@ mod protocol;
 mod proxy;
 mod reload;
 mod rest;
+mod scheme;
 mod serving;
 mod streamed;
 mod transcode;
@@ -49,7 +50,7 @@ pub use config::Config;
 use config::Origins;
 use contracts::Folder;
 use limits::Limits;
-use listener::Listener;
+use listener::Ports;
 use own::Own;
 use places::Places;
 use proxy::Gateway;
@@ -67,6 +68,10 @@ const TRUST: &str = "trust";
 const OWN_STREAMS: usize = 1000;
 const OWN_STREAMS_OF_ONE: usize = 50;
 
+/// Where Pingora complains of clients. It has a line for each that goes too early, so that anybody could fill the log; each request has one of
+/// ours, and a connection without a request is counted.
+const QUIET: &str = "pingora_proxy=off,pingora_core::protocols=off,pingora_core::apps=off";
+
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -74,6 +79,10 @@ pub enum StartError {
     Serving(#[from] ServingError),
     #[error(transparent)]
     Listen(#[from] listener::ListenError),
+    #[error(transparent)]
+    Certificate(#[from] listener::CertificateError),
+    #[error("TLS cannot be spoken: {0}")]
+    Tls(#[from] rustls::Error),
     #[error(transparent)]
     Own(#[from] own::OwnError),
     #[error(transparent)]
@@ -85,9 +94,9 @@ pub enum StartError {
 #[error("{0} came to an end")]
 pub struct TaskEnded(&'static str);
 
-/// A gateway whose port is open, and which answers once [`Started::serve`] runs.
+/// A gateway whose ports are open, and which answers once [`Started::serve`] runs.
 pub struct Started {
-    listener: Listener,
+    ports: Ports,
     gateway: Gateway,
     config: Config,
     /// What runs beside it until the process is to stop.
@@ -96,7 +105,9 @@ pub struct Started {
 
 /// Runs the process to its end. What it fails with is logged and becomes exit code 1.
 pub fn run(config: Config) -> ExitCode {
-    let telemetry = match telemetry::init("gateway", &config.process.telemetry) {
+    let mut told = config.process.telemetry.clone();
+    told.log = format!("{QUIET},{}", told.log);
+    let telemetry = match telemetry::init("gateway", &told) {
         Ok(telemetry) => telemetry,
         Err(error) => {
             eprintln!("error: {error}");
@@ -142,7 +153,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(started.serve(&process).await?)
 }
 
-/// Opens the port for the services of `contracts`, and of the folder of contracts where there is one, and begins to follow what the
+/// Opens the ports for the services of `contracts`, and of the folder of contracts where there is one, and begins to follow what the
 /// gateway needs to know; the condition `trust` of `process` holds when it is known.
 pub async fn start(
     config: &Config,
@@ -227,7 +238,7 @@ fn open(config: &Config, prepared: Prepared, process: &Process) -> Result<Starte
     metrics::prepare();
 
     let stop = &process.stop;
-    let listener = Listener::open(config.listen)?;
+    let (ports, certificate) = Ports::open(config)?;
 
     let trust = Arc::new(Trust::new());
     let known = process.readiness.condition(TRUST);
@@ -259,6 +270,10 @@ fn open(config: &Config, prepared: Prepared, process: &Process) -> Result<Starte
         let (limits, stop) = (limits.clone(), stop.clone());
         async move { limits.keep_house(stop).await }.boxed()
     });
+    if let Some(certificate) = certificate {
+        let following = certificate.follow(stop.clone());
+        beside("the following of the certificate", following.boxed());
+    }
     // No folder changes where it is.
     if let Some(auth) = current.load().targets.get(AUTH).cloned() {
         let following = trust::follow::follow(trust.clone(), auth, stop.clone());
@@ -287,12 +302,17 @@ fn open(config: &Config, prepared: Prepared, process: &Process) -> Result<Starte
         own_streams: Places::new(OWN_STREAMS, OWN_STREAMS_OF_ONE),
         max_head: config.bounds.max_head,
         idle: config.connections.idle(),
+        hsts: config.tls.hsts(config.process.environment),
         trusted_proxies: config.limits.trusted_proxies,
         threads: config.worker_threads(),
     };
-    tracing::info!(listen = %listener.address, "listening");
+    tracing::info!(
+        listen = %ports.plain.address,
+        tls_listen = ports.tls_address().map(tracing::field::display),
+        "listening"
+    );
     Ok(Started {
-        listener,
+        ports,
         gateway,
         config: config.clone(),
         tasks,
@@ -300,9 +320,14 @@ fn open(config: &Config, prepared: Prepared, process: &Process) -> Result<Starte
 }
 
 impl Started {
-    /// Where the gateway listens; of use when port 0 was asked for.
+    /// Where the gateway listens in plain text; of use when port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
-        self.listener.address
+        self.ports.plain.address
+    }
+
+    /// Where it listens for TLS, if it does.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.ports.tls_address()
     }
 
     /// Serves until the process is to stop and the requests on their way have ended.
@@ -311,9 +336,7 @@ impl Started {
     /// Names what ended before: without it the gateway would go on with what it knows, and nobody would notice.
     pub async fn serve(mut self, process: &Process) -> Result<(), TaskEnded> {
         let stop = &process.stop;
-        let served = self
-            .listener
-            .serve(self.gateway, &self.config, stop.clone());
+        let served = self.ports.serve(self.gateway, &self.config, stop.clone());
         let ended = async {
             match self.tasks.join_next().await {
                 Some(Ok(name)) if !stop.is_cancelled() => {

@@ -1,34 +1,41 @@
-//! The public listener. Pingora's own server is not used: it panics where a port is taken, sleeps its whole grace period after
+//! The public ports. Pingora's own server is not used: it panics where a port is taken, sleeps its whole grace period after
 //! SIGTERM, and waits without end for the first bytes of a connection.
 
+mod bounded;
 mod first_bytes;
+mod frames;
 mod guard;
 mod head;
+mod tls;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use pingora::apps::HttpServerOptions;
-use pingora::listeners::Listeners;
+use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners};
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
+use rustls::ServerConfig;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::open_files;
 use crate::places::Places;
 use crate::proxy::Gateway;
+use crate::{StartError, open_files};
 use first_bytes::FirstBytes;
 pub(crate) use guard::becomes_a_stream;
 use guard::{Bounds, Guard};
 pub(crate) use head::HeadBound;
+pub(crate) use tls::{CertificateError, Follower, HandshakeFailure};
+use tls::{Files, Handshakes};
 
 /// How long an HTTP/2 connection may be idle.
 const H2_IDLE: Duration = Duration::from_secs(300);
@@ -39,9 +46,10 @@ const STREAMS: u32 = 200;
 
 /// A port is taken, or is not of this machine.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} (GRIMOIRE_LISTEN): {cause}")]
+#[error("cannot listen on {address} ({variable}): {cause}")]
 pub struct ListenError {
     address: SocketAddr,
+    variable: &'static str,
     cause: std::io::Error,
 }
 
@@ -51,15 +59,61 @@ pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
 }
 
+/// The ports that clients may reach.
+pub(crate) struct Ports {
+    pub(crate) plain: Listener,
+    tls: Option<(Listener, Arc<ServerConfig>)>,
+}
+
 impl Listener {
-    pub(crate) fn open(address: SocketAddr) -> Result<Self, ListenError> {
+    /// At an address that `variable` gives.
+    fn open(address: SocketAddr, variable: &'static str) -> Result<Self, ListenError> {
         let open = || -> std::io::Result<Self> {
             let socket = TcpListener::bind(address)?;
             socket.set_nonblocking(true)?;
             let address = socket.local_addr()?;
             Ok(Self { socket, address })
         };
-        open().map_err(|cause| ListenError { address, cause })
+        open().map_err(|cause| ListenError {
+            address,
+            variable,
+            cause,
+        })
+    }
+
+    /// As a service of Pingora, for an app that serves what connects.
+    fn service<A>(self, app: A) -> (Service<A>, ListenFds) {
+        let name = self.address.to_string();
+        let mut listeners = Listeners::new();
+        // Pingora would keep 64 KiB to read into for each connection, of use to none: what is read is read into a buffer of its own.
+        let buffers = L4BufferSettings::default().read(0);
+        listeners.add_listener(ListenerConfig::tcp(name.as_str()).l4_buffer(buffers));
+        let mut sockets = Fds::new();
+        sockets.add(name, self.socket.into_raw_fd());
+        let service = Service::with_listeners("gateway".to_owned(), listeners, app);
+        (service, Arc::new(sockets.into()))
+    }
+}
+
+impl Ports {
+    /// Opens them. Who follows the certificate, where there is one, is to run beside them.
+    pub(crate) fn open(config: &Config) -> Result<(Self, Option<Follower>), StartError> {
+        let plain = Listener::open(config.listen, "GRIMOIRE_LISTEN")?;
+        let Some((address, certificate, key)) = config.tls.listener() else {
+            return Ok((Self { plain, tls: None }, None));
+        };
+        let follower = Follower::new(Files {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        })?;
+        let server = tls::server_config(&follower)?;
+        let listener = Listener::open(address, "GRIMOIRE_TLS_LISTEN")?;
+        let tls = Some((listener, server));
+        Ok((Self { plain, tls }, Some(follower)))
+    }
+
+    pub(crate) fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls.as_ref().map(|(listener, _)| listener.address)
     }
 
     /// Serves until `stop`, and then until the requests that are on their way have ended, within a bound.
@@ -91,32 +145,37 @@ impl Listener {
                 bounds: bounds.clone(),
             })
         };
-
-        let name = self.address.to_string();
-        // Held by the service and by each connection: closed when the last of them is gone.
+        let (http1, http2) = (guard(false), guard(true));
+        let places = Places::new(
+            open_files::room_for(connections.max_connections.get()),
+            connections.max_connections_per_address.get(),
+        );
+        // Held by the services and by each connection: closed when the last of them is gone.
         let (alive, mut ended) = mpsc::channel::<()>(1);
-        let app = FirstBytes {
-            http1: guard(false),
-            http2: guard(true),
-            places: Places::new(
-                open_files::room_for(connections.max_connections.get()),
-                connections.max_connections_per_address.get(),
-            ),
+        let door = |tls| FirstBytes {
+            http1: http1.clone(),
+            http2: http2.clone(),
+            places: places.clone(),
+            tls,
             clients_connect: config.limits.trusted_proxies == 0,
-            _alive: alive,
+            _alive: alive.clone(),
         };
-        let mut service = Service::with_listeners("gateway".to_owned(), Listeners::tcp(&name), app);
-        let mut sockets = Fds::new();
-        sockets.add(name, self.socket.into_raw_fd());
-        let sockets: ListenFds = Arc::new(sockets.into());
 
+        let mut services = vec![self.plain.service(door(None))];
+        if let Some((listener, tls)) = self.tls {
+            services.push(listener.service(door(Some(Handshakes::new(tls)))));
+        }
+        drop(alive);
         let (stopping, stopped) = watch::channel(false);
         let tell = async {
             stop.cancelled().await;
             let _ = stopping.send(true);
         };
-        tokio::join!(service.start_service(Some(sockets), stopped, 1), tell);
-        drop(service);
+        let serve = services.iter_mut().map(|(service, sockets)| {
+            service.start_service(Some(sockets.clone()), stopped.clone(), 1)
+        });
+        tokio::join!(join_all(serve), tell);
+        drop(services);
         if tokio::time::timeout(DRAIN, ended.recv()).await.is_err() {
             tracing::warn!("connections did not end in time");
         }

@@ -11,6 +11,7 @@ use telemetry::names;
 use telemetry::prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
 use telemetry::prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
+use crate::listener::HandshakeFailure;
 use crate::places::Full;
 use crate::serving::Serving;
 
@@ -216,6 +217,26 @@ pub(crate) fn slow_clients() -> IntCounter {
     )
 }
 
+pub(crate) fn floods() -> IntCounter {
+    metrics::counter(
+        names::GATEWAY_FLOODS,
+        "Connections that were ended because of frames that were no part of a request",
+    )
+}
+
+/// Counts a connection that was to be encrypted and was not.
+pub(crate) fn handshake_failed(failure: HandshakeFailure) {
+    HANDSHAKES_FAILED.with_label_values(&[failure.name()]).inc();
+}
+
+/// Says from when to when the certificate is valid, in seconds since 1970.
+pub(crate) fn certificate_valid(begin: i64, end: i64) {
+    let help = "When the certificate begins to be valid, in seconds since 1970";
+    metrics::gauge(names::GATEWAY_CERTIFICATE_BEGIN, help).set(begin);
+    let help = "When the certificate expires, in seconds since 1970";
+    metrics::gauge(names::GATEWAY_CERTIFICATE_END, help).set(end);
+}
+
 /// Says which plan is in force.
 pub(crate) fn plan(serving: &Serving) {
     let hash = serving.plan.hash.as_str();
@@ -315,8 +336,12 @@ pub(crate) fn prepare() {
     LazyLock::force(&PLAN_REFUSED);
     hung_calls();
     slow_clients();
+    floods();
     limit_store_away();
     limit_fallbacks();
+    for failure in HandshakeFailure::ALL {
+        HANDSHAKES_FAILED.with_label_values(&[failure.name()]);
+    }
     LazyLock::force(&IN_FLIGHT);
     LazyLock::force(&CONNECTIONS);
 }
@@ -366,6 +391,13 @@ static CONNECTIONS_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
         names::GATEWAY_CONNECTIONS_REFUSED,
         "Connections that were closed at once because there were too many",
         &["bound"],
+    )
+});
+static HANDSHAKES_FAILED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metrics::counter_vec(
+        names::GATEWAY_HANDSHAKES_FAILED,
+        "Connections that were to be encrypted and were not",
+        &["reason"],
     )
 });
 

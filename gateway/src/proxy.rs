@@ -34,7 +34,7 @@ use crate::trust::Trust;
 use crate::trust::keys::JWKS_MAX_AGE;
 use crate::trust::token::Tokens;
 use crate::upstream::not_processed;
-use crate::{client_address, grpc_web, log_line, metrics, own, pass_through, rest};
+use crate::{client_address, grpc_web, log_line, metrics, own, pass_through, rest, scheme};
 
 /// What is left of a body that was refused is read for at most this long, to keep the connection.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -55,6 +55,8 @@ pub(crate) struct Gateway {
     pub(crate) max_head: usize,
     /// How long an HTTP/1.1 connection may be idle.
     pub(crate) idle: Duration,
+    /// What browsers are told that came over TLS.
+    pub(crate) hsts: Option<HeaderValue>,
     pub(crate) trusted_proxies: usize,
     /// Worker threads, at least one.
     pub(crate) threads: usize,
@@ -200,10 +202,16 @@ impl Gateway {
         if let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) {
             exchange.client = client_address::of(peer.ip(), &request.headers, self.trusted_proxies);
         }
+        let encrypted = session
+            .digest()
+            .is_some_and(|digest| digest.ssl_digest.is_some());
+        let https = scheme::is_https(encrypted, &request.headers, self.trusted_proxies);
+        exchange.hsts = self.hsts.clone().filter(|_| https);
         let span = tracing::info_span!(
             "request",
             otel.kind = "server",
             http.request.method = request.method.as_str(),
+            url.scheme = if https { "https" } else { "http" },
             http.route = tracing::field::Empty,
             http.response.status_code = tracing::field::Empty,
         );

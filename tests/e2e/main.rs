@@ -14,6 +14,7 @@ mod environment;
 mod export;
 mod faults;
 mod grpc;
+mod hostile;
 mod journey;
 mod life;
 mod mesh;

@@ -167,6 +167,17 @@ async fn a_malformed_variable_is_named_with_what_it_should_be() {
             "/nowhere",
             FAILURE,
             "/nowhere cannot be read",
+            "GRIMOIRE_TLS_CERT",
+            "/nowhere/tls.crt",
+            FAILURE,
+            "cannot read /nowhere/tls.crt",
+        ),
+        (
+            "gateway",
+            "GRIMOIRE_TLS_KEY",
+            "",
+            MISUSE,
+            "is not set: File with the private key",
         ),
         (
             "gateway",

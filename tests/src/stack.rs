@@ -1,6 +1,7 @@
 //! The whole system for tests: the built programs on free ports, in a folder of their own.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -40,7 +41,7 @@ pub async fn shared() -> &'static TestStack {
     static SHARED: OnceCell<TestStack> = OnceCell::const_new();
     SHARED
         .get_or_init(|| async {
-            tokio::task::spawn_blocking(|| TestStack::start("shared", |_| {}))
+            tokio::task::spawn_blocking(|| TestStack::start("shared", with_tls))
                 .await
                 .expect("a stack")
         })
@@ -68,6 +69,27 @@ pub async fn alone() -> MutexGuard<'static, Alone> {
         ready.unwrap_or_else(|error| panic!("an earlier test leaves its damage: {error:#}"));
     }
     alone
+}
+
+/// Gives the gateway a listener over TLS, on a free port.
+fn with_tls(options: &mut StackOptions) {
+    let folder = options.dev_dir.as_deref().expect("a folder").join("tls");
+    fs::create_dir_all(&folder).expect("a folder");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
+    let variables = options.overrides.entry("gateway".to_owned()).or_default();
+    variables.insert("GRIMOIRE_TLS_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
+    for (variable, name, content) in [
+        ("GRIMOIRE_TLS_CERT", "tls.crt", made.cert.pem()),
+        (
+            "GRIMOIRE_TLS_KEY",
+            "tls.key",
+            made.signing_key.serialize_pem(),
+        ),
+    ] {
+        let path = folder.join(name);
+        fs::write(&path, content).expect("a file");
+        variables.insert(variable.to_owned(), path.display().to_string());
+    }
 }
 
 impl Alone {

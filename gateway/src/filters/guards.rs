@@ -14,6 +14,10 @@ pub(crate) fn check(session: &Session, max_head: usize) -> Result<(), Box<Proble
             "the head of the request is larger than {max_head} bytes"
         ));
     }
+    let http1 = session.as_downstream().as_http1();
+    if http1.is_some_and(|http1| has_bare_line_feed(&http1.get_headers_raw_bytes())) {
+        return refuse("a line of the head does not end with CR and LF");
+    }
     if !request.raw_path_is_utf8() || !request.raw_path().is_ascii() {
         return refuse("the path has characters that must be percent-encoded");
     }
@@ -43,6 +47,15 @@ fn size(request: &RequestHeader) -> usize {
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 4);
     request.raw_path().len() + headers.sum::<usize>()
+}
+
+/// Pingora takes a line feed alone for the end of a line, as RFC 9112, section 2.2, allows. Whoever stands before us may have taken it for
+/// a part of the line, and so one request for another.
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    let lines = head.split(|byte| *byte == b'\n');
+    // What follows the last one is empty.
+    let mut lines = lines.rev().skip(1);
+    lines.any(|line| line.last() != Some(&b'\r'))
 }
 
 /// Pingora looks at the last transfer coding only, and would pass on what another one before it has made of the body.
@@ -76,6 +89,19 @@ mod tests {
         assert!(!has_content_length(
             b"POST /content-length HTTP/1.1\r\nX-Content-Length: 3\r\n\r\n"
         ));
+    }
+
+    #[test]
+    fn each_line_of_a_head_ends_with_both() {
+        assert!(!has_bare_line_feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        for head in [
+            &b"GET / HTTP/1.1\nHost: a\r\n\r\n"[..],
+            b"GET / HTTP/1.1\r\nHost: a\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\n\n",
+            b"GET / HTTP/1.1\r\nHost: a\n\n",
+        ] {
+            assert!(has_bare_line_feed(head));
+        }
     }
 
     #[test]

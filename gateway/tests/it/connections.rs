@@ -57,16 +57,21 @@ async fn a_refusal_keeps_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_without_an_end_is_not_kept() {
     let stack = Stack::with(&["--max-head", "4096"]).await;
-    let mut connection = TcpStream::connect(stack.address).await.unwrap();
-    let begin = "GET /v1/users/me HTTP/1.1\r\nHost: localhost\r\nX-Long: ";
-    connection.write_all(begin.as_bytes()).await.unwrap();
-    // Less than Pingora itself would take.
-    let more = connection.write_all(&[b'a'; 100 * 1024]);
-    let _ = timeout(PATIENCE, more).await.unwrap();
-    let mut answer = Vec::new();
-    let closed = connection.read_to_end(&mut answer);
-    let _ = timeout(PATIENCE, closed).await.unwrap();
-    assert_eq!(String::from_utf8_lossy(&answer), "");
+    for begin in [
+        "GET /v1/users/me HTTP/1.1\r\nHost: localhost\r\nX-Long: ",
+        // It begins as HTTP/2 does.
+        "PRI / HTTP/1.1\r\nX-Long: ",
+    ] {
+        let mut connection = TcpStream::connect(stack.address).await.unwrap();
+        connection.write_all(begin.as_bytes()).await.unwrap();
+        // Less than Pingora itself would take.
+        let more = connection.write_all(&[b'a'; 100 * 1024]);
+        let _ = timeout(PATIENCE, more).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = connection.read_to_end(&mut answer);
+        let _ = timeout(PATIENCE, closed).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), "");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,6 +232,7 @@ async fn what_can_be_read_in_two_ways_is_refused() {
     let stack = Stack::start().await;
     for (request, detail) in [
         ("GET / HTTP/1.1\r\nX: y\r\n\r\n", "no Host"),
+        ("GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n", "CR and LF"),
         (
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
             "transfer coding",

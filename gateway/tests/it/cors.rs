@@ -131,7 +131,7 @@ async fn any_origin_is_for_development_only() {
         "--issuer",
         "https://issuer.test",
         "--upstreams",
-        "",
+        "auth=http://127.0.0.1:1,user=http://127.0.0.1:1,event-consumer=http://127.0.0.1:1",
         "--cors-origins",
         "*",
     ]);

@@ -13,6 +13,7 @@ mod rest;
 mod shared_limits;
 mod stack;
 mod streams;
+mod tls;
 mod tokens;
 mod upstreams;
 mod wrong_input;

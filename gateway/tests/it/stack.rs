@@ -30,6 +30,7 @@ pub(crate) const AUDIENCE: &str = "test";
 
 pub(crate) struct Stack {
     pub(crate) address: SocketAddr,
+    pub(crate) tls_address: Option<SocketAddr>,
     pub(crate) issuer: Issuer,
     pub(crate) feed: Arc<TrustFeed>,
     pub(crate) seen: Arc<Seen>,
@@ -110,13 +111,14 @@ impl Stack {
             .await
             .unwrap();
         let started = gateway::start(&config, contracts, &process).await.unwrap();
-        let address = started.address();
+        let (address, tls_address) = (started.address(), started.tls_address());
         let served = tokio::spawn({
             let process = process.clone();
             async move { started.serve(&process).await }
         });
         let stack = Self {
             address,
+            tls_address,
             issuer,
             feed,
             seen,
@@ -213,7 +215,7 @@ impl Stack {
         }
     }
 
-    /// What a metric without labels says.
+    /// What a metric says; its name has its labels, where it has some.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let url = format!("http://{}/metrics", self.process.admin_address);
         let text = reqwest::get(url).await.unwrap().text().await.unwrap();

@@ -64,6 +64,14 @@ pub const GATEWAY_CONNECTIONS: &str = "gateway_connections";
 pub const GATEWAY_CONNECTIONS_REFUSED: &str = "gateway_connections_refused_total";
 /// Counter: requests and connections ended because their client did not go on, or because the head of a request did not end.
 pub const GATEWAY_SLOW_CLIENTS: &str = "gateway_slow_clients_total";
+/// Counter: connections ended because of frames of HTTP/2 that were no part of a request.
+pub const GATEWAY_FLOODS: &str = "gateway_floods_total";
+/// Counter: connections that were to be encrypted and were not, by `reason` (full, timeout, gone, malformed, incompatible, refused).
+pub const GATEWAY_HANDSHAKES_FAILED: &str = "gateway_tls_handshakes_failed_total";
+/// Gauge, seconds since 1970: when the certificate of the listener over TLS begins to be valid; none where there is none.
+pub const GATEWAY_CERTIFICATE_BEGIN: &str = "gateway_tls_certificate_begin_timestamp_seconds";
+/// Gauge, seconds since 1970: when it expires.
+pub const GATEWAY_CERTIFICATE_END: &str = "gateway_tls_certificate_end_timestamp_seconds";
 /// Gauge, 1: the routes in force, by `hash`.
 pub const GATEWAY_PLAN: &str = "gateway_plan_info";
 /// Counter: changes of the folder of contracts, by `outcome` (applied, refused).

@@ -9,11 +9,14 @@ use super::topology;
 use crate::configuration::example;
 use crate::environment::{self, Given, give};
 
-/// Settings that `.env` does not reach: there is no mesh, and mails go into a volume.
-const FIXED: [&str; 3] = [
+/// Settings that `.env` does not reach: there is no mesh, mails go into a volume, and no file of the host is mounted for TLS.
+const FIXED: [&str; 6] = [
     "GRIMOIRE_ALLOW_PLAINTEXT",
     "GRIMOIRE_MAIL_DIR",
     "GRIMOIRE_MESH_IDENTITIES",
+    "GRIMOIRE_TLS_LISTEN",
+    "GRIMOIRE_TLS_CERT",
+    "GRIMOIRE_TLS_KEY",
 ];
 
 #[test]

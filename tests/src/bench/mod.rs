@@ -1,6 +1,7 @@
 //! Benchmarks: each starts a system of its own, prints what it measured beside its target, and stops the system. What each measures,
 //! and why so, is in docs/performance.md.
 
+mod connections;
 mod drain;
 mod events;
 mod gateway;
@@ -23,6 +24,8 @@ pub enum Benchmark {
     Startup(startup::Startup),
     /// Memory of the four services after a minute without requests
     Memory(memory::Memory),
+    /// Memory of the gateway for connections that ask for nothing
+    Connections(connections::Connections),
     /// CPU time of the gateway for one GET /v1/users/me
     Gateway(gateway::Gateway),
     /// Logins per CPU second, against what hashing alone would allow
@@ -50,6 +53,7 @@ impl Benchmark {
         match self {
             Self::Startup(benchmark) => benchmark.run().await,
             Self::Memory(benchmark) => benchmark.run().await,
+            Self::Connections(benchmark) => benchmark.run().await,
             Self::Gateway(benchmark) => benchmark.run().await,
             Self::Logins(benchmark) => benchmark.run().await,
             Self::Sessions(benchmark) => benchmark.run().await,

@@ -19,6 +19,7 @@ pub(super) fn dashboard() -> Dashboard {
             upstreams(),
             tokens(),
             connections(),
+            encryption(),
             routes(),
             rows::process(JOB),
         ],
@@ -244,12 +245,13 @@ fn connections() -> Row {
                 )],
             ),
             lines(
-                "Slow clients, and calls that hung",
+                "Slow clients, floods, and calls that hung",
                 "ops",
-                "`slow`: somebody holds connections open on purpose. `hung`: a service does not keep its deadlines.",
+                "`slow`: somebody holds connections open on purpose. `flood`: somebody sends frames that ask for nothing. `hung`: a service does not keep its deadlines.",
                 "ConnectionsRefused",
                 [
                     line("slow", rate(GATEWAY_SLOW_CLIENTS, JOB, "")),
+                    line("flood", rate(GATEWAY_FLOODS, JOB, "")),
                     line("hung", rate(GATEWAY_HUNG_CALLS, JOB, "")),
                     line(
                         "sent again to {{server_address}}",
@@ -276,6 +278,34 @@ fn connections() -> Row {
                     ),
                     line("alone", rate(GATEWAY_LIMIT_FALLBACKS, JOB, "")),
                 ],
+            ),
+        ],
+    )
+}
+
+fn encryption() -> Row {
+    row(
+        "TLS, where the gateway ends it",
+        [
+            lines(
+                "Handshakes that failed",
+                "ops",
+                "`refused`: clients do not want the certificate. `incompatible`: they are too old. `full`, `timeout`: somebody begins and does not go on.",
+                "CertificateEnding",
+                [line(
+                    "{{reason}}",
+                    rate(GATEWAY_HANDSHAKES_FAILED, JOB, "reason"),
+                )],
+            ),
+            lines(
+                "Time until the certificate expires",
+                "s",
+                "less than a fifth of its time: it was not renewed.",
+                "CertificateEnding",
+                [line(
+                    "{{instance}}",
+                    format!("{} - time()", max(GATEWAY_CERTIFICATE_END, JOB, "instance")),
+                )],
             ),
         ],
     )

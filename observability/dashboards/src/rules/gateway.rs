@@ -47,6 +47,15 @@ pub(super) fn file() -> RuleFile {
                 Ticket,
                 "{{ $labels.instance }} refuses what its folder of contracts has",
             ),
+            alert(
+                "CertificateEnding",
+                format!(
+                    "min by (job, instance) (({GATEWAY_CERTIFICATE_END} - time())\n/ ({GATEWAY_CERTIFICATE_END} - {GATEWAY_CERTIFICATE_BEGIN}))\n< 0.2"
+                ),
+                "10m",
+                Page,
+                "The certificate that {{ $labels.instance }} shows to clients has {{ $value | humanizePercentage }} of its time left",
+            ),
         ],
     }
 }

@@ -1,5 +1,7 @@
 //! What the contracts promise is tried end to end: each method over gRPC and over HTTP, and each reason for which a call can fail.
 
+mod compatibility;
+mod promises;
 mod sources;
 
 use std::collections::BTreeSet;

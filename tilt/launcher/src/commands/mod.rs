@@ -10,6 +10,7 @@ mod database;
 mod exec;
 mod logs;
 mod mail;
+mod npm;
 mod place;
 mod prepare;
 mod python;

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod admin;
+mod browser;
 mod compose;
 mod configuration;
 mod contracts;

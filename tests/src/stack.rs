@@ -15,6 +15,9 @@ use crate::program::Environment;
 use crate::rest::Client;
 use crate::smtp::Smtp;
 
+/// The origin of another site whose pages may call the system that tests share.
+pub const ORIGIN: &str = "http://app.test";
+
 /// Our programs.
 pub const SERVICES: [&str; 4] = ["auth", "user", "event-consumer", "gateway"];
 
@@ -40,9 +43,13 @@ pub async fn shared() -> &'static TestStack {
     static SHARED: OnceCell<TestStack> = OnceCell::const_new();
     SHARED
         .get_or_init(|| async {
-            tokio::task::spawn_blocking(|| TestStack::start("shared", |_| {}))
-                .await
-                .expect("a stack")
+            let start = || {
+                TestStack::start("shared", |options| {
+                    let variables = options.overrides.entry("gateway".to_owned()).or_default();
+                    variables.insert("GRIMOIRE_CORS_ORIGINS".to_owned(), ORIGIN.to_owned());
+                })
+            };
+            tokio::task::spawn_blocking(start).await.expect("a stack")
         })
         .await
 }

@@ -2,22 +2,23 @@
 import { Code, ConnectError, createClient, type CallOptions } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 
-import { BadRequestSchema, ErrorInfoSchema } from "../generated/google/rpc/error_details_pb.js";
+import { BadRequestSchema } from "../generated/google/rpc/error_details_pb.js";
 import { AccountService } from "../generated/grimoire/auth/v1/account_service_pb.js";
 import { ProfileService } from "../generated/grimoire/user/v1/profile_service_pb.js";
 import { Health } from "../generated/grpc/health/v1/health_pb.js";
+import { profilesOf, reasonOf } from "./api.js";
 import { heads, type Calls, type Outcome } from "./outcome.js";
 
 export function connect(baseUrl: string): Calls {
   const transport = createGrpcWebTransport({ baseUrl });
-  const profiles = createClient(ProfileService, transport);
+  const signedOut = createClient(ProfileService, transport);
   const accounts = createClient(AccountService, transport);
   const health = createClient(Health, transport);
   return {
     profile: (token, timeoutMs) =>
       outcome(async (options) => {
-        const headers = token ? { authorization: `Bearer ${token}` } : undefined;
-        const { profile } = await profiles.getProfile({ user: "me" }, { ...options, headers, timeoutMs });
+        const profiles = token === undefined ? signedOut : profilesOf(baseUrl, () => token);
+        const { profile } = await profiles.getProfile({ user: "me" }, { ...options, timeoutMs });
         return { id: profile?.id };
       }),
     register: (email) => outcome((options) => accounts.register({ email }, options)),
@@ -46,11 +47,10 @@ async function outcome(call: (options: CallOptions) => Promise<unknown>): Promis
     return { code: "ok", answer: await call({ onHeader }), head };
   } catch (thrown) {
     const error = ConnectError.from(thrown);
-    const [info] = error.findDetails(ErrorInfoSchema);
     const [request] = error.findDetails(BadRequestSchema);
     return {
       code: snakeCase(Code[error.code]),
-      reason: info?.reason,
+      reason: reasonOf(thrown),
       violations: request?.fieldViolations.map(({ field, reason }) => ({ field, reason })),
       head,
     };

@@ -1,13 +1,18 @@
 //! What an operator decides about the gateway; `gateway --help` is the reference.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use chassis::process::{Environment, ProcessConfig};
 use http::{HeaderValue, Uri};
+
+pub use limits::{ClassLimit, Classes, Per, Rate, StoreUrl};
 
 /// The public entry point of Grimoire: REST and gRPC in, gRPC to the services.
 #[derive(Clone, Debug, clap::Parser)]
@@ -37,6 +42,11 @@ pub struct Config {
     /// Where each service is: NAME=URL, separated by commas. A name that the contracts use and this list lacks is an error
     #[arg(long, env = "GRIMOIRE_UPSTREAMS", value_name = "NAME=URL,...")]
     pub upstreams: Upstreams,
+
+    /// Folder of further contracts: sets of descriptors (*.binpb), and upstreams.yaml, which says where their upstreams are. Changes are
+    /// taken while the gateway runs. Unset: those that are compiled in, and no others
+    #[arg(long, env = "GRIMOIRE_CONTRACTS_DIR", value_name = "FOLDER")]
+    pub contracts_dir: Option<PathBuf>,
 
     /// Whether to serve reflection, which tells what there is to call. Default: in development only
     #[arg(long, env = "GRIMOIRE_REFLECTION", value_name = "BOOLEAN", action = clap::ArgAction::Set,
@@ -118,14 +128,14 @@ pub struct LimitConfig {
     )]
     pub limit_account: Rate,
 
-    /// Requests of one client address that try or set a password
+    /// Requests of each class that the contracts name, of one client address or of one account: NAME=RATE per address or per account, separated by commas. A class that the contracts name and this list lacks is an error
     #[arg(
         long,
-        env = "GRIMOIRE_LIMIT_CREDENTIALS",
-        default_value = "10/min",
-        value_name = "RATE"
+        env = "GRIMOIRE_LIMIT_CLASSES",
+        default_value = "credentials=10/min per address,search=5/s burst 50 per account,admin=20/s burst 100 per account",
+        value_name = "NAME=RATE per WHOM,..."
     )]
-    pub limit_credentials: Rate,
+    pub limit_classes: Classes,
 
     /// Addresses and accounts whose budgets are kept apart; beyond it neighbouring addresses share one
     #[arg(
@@ -135,6 +145,10 @@ pub struct LimitConfig {
         value_name = "NUMBER"
     )]
     pub limit_keys: usize,
+
+    /// Store of the budgets that several gateways share, which speaks the protocol of Redis: redis://USER:PASSWORD@HOST:6379, or rediss:// for TLS. Unset: each gateway counts for itself
+    #[arg(long, env = "RATE_LIMIT_URL", value_name = "URL")]
+    pub rate_limit_url: Option<StoreUrl>,
 
     /// Proxies in front of the gateway that append to X-Forwarded-For: the client is the entry that many places from the
     /// right. 0: the client is who connects
@@ -266,24 +280,30 @@ impl FromStr for Upstreams {
             let (name, url) = entry.split_once('=').ok_or_else(|| {
                 format!("`{entry}` is not NAME=URL, such as auth=http://127.0.0.1:50051")
             })?;
-            let uri: Uri = url
-                .parse()
-                .map_err(|error| format!("`{url}` is not a URL: {error}"))?;
-            if uri.scheme_str() != Some("http")
-                || uri.host().is_none()
-                || uri.port_u16().is_none()
-                || !matches!(uri.path(), "" | "/")
-            {
-                return Err(format!(
-                    "`{url}` is not of the form http://HOST:PORT (encryption between processes is the mesh's)"
-                ));
-            }
+            let uri = upstream(url)?;
             if upstreams.insert(name.trim().to_owned(), uri).is_some() {
                 return Err(format!("`{name}` is there twice"));
             }
         }
         Ok(Self(upstreams))
     }
+}
+
+/// Where an upstream is.
+pub(crate) fn upstream(url: &str) -> Result<Uri, String> {
+    let uri: Uri = url
+        .parse()
+        .map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+    if uri.scheme_str() != Some("http")
+        || uri.host().is_none()
+        || uri.port_u16().is_none()
+        || !matches!(uri.path(), "" | "/")
+    {
+        return Err(format!(
+            "`{url}` is not of the form http://HOST:PORT (encryption between processes is the mesh's)"
+        ));
+    }
+    Ok(uri)
 }
 
 /// Origins whose pages may call from a browser.
@@ -339,52 +359,6 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
     }
 }
 
-/// A rate with a burst: so many at once, refilled one by one over the period. Written `50/s burst 200` or `10/min`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// At most this many at once.
-    pub burst: NonZeroU32,
-    /// One more after each of these.
-    pub interval: Duration,
-}
-
-impl Rate {
-    /// How long an empty budget takes to be whole again.
-    pub fn window(&self) -> Duration {
-        self.interval * self.burst.get()
-    }
-}
-
-impl FromStr for Rate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "`{text}` is not a rate such as `50/s burst 200`, `10/min` or `1000/h`; there is no rate without a limit"
-            )
-        };
-        let (rate, burst) = match text.split_once("burst") {
-            Some((rate, burst)) => (rate.trim(), Some(burst.trim())),
-            None => (text.trim(), None),
-        };
-        let (count, unit) = rate.split_once('/').ok_or_else(wrong)?;
-        let count: NonZeroU32 = count.trim().parse().map_err(|_| wrong())?;
-        let period = match unit.trim() {
-            "s" => Duration::from_secs(1),
-            "min" => Duration::from_secs(60),
-            "h" => Duration::from_secs(3600),
-            _ => return Err(wrong()),
-        };
-        let interval = period / count.get();
-        if interval.is_zero() {
-            return Err(wrong());
-        }
-        let burst = burst.map_or(Ok(count), |burst| burst.parse().map_err(|_| wrong()))?;
-        Ok(Self { burst, interval })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -435,34 +409,6 @@ mod tests {
             "*,https://app.example.com",
         ] {
             assert!(wrong.parse::<Origins>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_rate_names_its_count_period_and_burst() {
-        let rate: Rate = "50/s burst 200".parse().unwrap();
-        assert_eq!(
-            (rate.burst.get(), rate.interval),
-            (200, Duration::from_millis(20))
-        );
-        assert_eq!(rate.window(), Duration::from_secs(4));
-        let rate: Rate = "10/min".parse().unwrap();
-        assert_eq!(
-            (rate.burst.get(), rate.interval),
-            (10, Duration::from_secs(6))
-        );
-    }
-
-    #[test]
-    fn a_limit_cannot_be_switched_off() {
-        for wrong in ["", "0/s", "off", "5", "5/day", "1/s burst 0", "1/s burst"] {
-            assert!(
-                wrong
-                    .parse::<Rate>()
-                    .unwrap_err()
-                    .contains("50/s burst 200"),
-                "{wrong}"
-            );
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::places::Place;
 use crate::problem::{self, Problem};
 use crate::protocol::Protocol;
 use crate::trust::token::Identity;
-use crate::upstream::Upstream;
+use crate::upstream::{Metadata, Tries, Upstream};
 
 /// The client went before it was answered.
 const GONE: u16 = 499;
@@ -38,14 +38,14 @@ pub(crate) struct Exchange {
     pub(crate) cross_origin: CrossOrigin,
     pub(crate) caller: Option<Arc<Identity>>,
     pub(crate) standing: Option<Standing>,
+    /// The limits of the route, as a `RateLimit-Policy`; none while they are not known.
+    pub(crate) policy: Option<HeaderValue>,
     /// What a call goes to whose answer passes as it comes.
     pub(crate) upstream: Option<Arc<Upstream>>,
     /// Bytes of the request body that were passed through.
     pub(crate) passed: usize,
-    /// The place of a call that is passed through among those of its upstream.
-    pub(crate) turn: Option<usize>,
-    /// Connections that were tried in passing through.
-    pub(crate) tries: u8,
+    /// Of a call that is passed through.
+    pub(crate) tries: Option<Tries>,
     /// The gRPC status that a service answered with.
     pub(crate) grpc_status: Option<tonic::Code>,
     /// Why the request was refused; for the answer, while it is not written.
@@ -72,10 +72,10 @@ impl Exchange {
             cross_origin: CrossOrigin::default(),
             caller: None,
             standing: None,
+            policy: None,
             upstream: None,
             passed: 0,
-            turn: None,
-            tries: 0,
+            tries: None,
             grpc_status: None,
             refusal: None,
             reason: None,
@@ -103,37 +103,36 @@ impl Exchange {
     }
 
     /// What a service is told beside the message: who calls, from where, and which request and trace this is.
-    pub(crate) fn metadata(&self, request: &HeaderMap) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(12);
+    pub(crate) fn metadata(&self, request: &HeaderMap) -> Metadata {
+        let mut metadata = Metadata::with_capacity(12);
         if let Some(caller) = &self.caller {
-            headers.insert("grimoire-subject", caller.subject_header.clone());
-            headers.insert("grimoire-session", caller.session_header.clone());
-            headers.insert("grimoire-roles", caller.roles_header.clone());
-            headers.insert("grimoire-scopes", caller.scopes_header.clone());
-            headers.insert("grimoire-auth-time", caller.auth_time_header.clone());
+            metadata.extend([
+                ("grimoire-subject", caller.subject_header.clone()),
+                ("grimoire-session", caller.session_header.clone()),
+                ("grimoire-roles", caller.roles_header.clone()),
+                ("grimoire-scopes", caller.scopes_header.clone()),
+                ("grimoire-auth-time", caller.auth_time_header.clone()),
+            ]);
         }
         if let Ok(address) = HeaderValue::try_from(self.client.to_string()) {
-            headers.insert("grimoire-client-address", address);
+            metadata.push(("grimoire-client-address", address));
         }
         if let Some(agent) = request.get(header::USER_AGENT).and_then(bounded) {
-            headers.insert("grimoire-client-user-agent", agent);
+            metadata.push(("grimoire-client-user-agent", agent));
         }
-        headers.insert(request_id::HEADER, self.id.clone());
-        self.span
-            .in_scope(|| telemetry::propagation::inject_headers(&mut headers));
-        headers
+        metadata.push((request_id::HEADER, self.id.clone()));
+        self.span.in_scope(|| {
+            telemetry::propagation::inject_each(|name, value| metadata.push((name, value)));
+        });
+        metadata
     }
 
     /// Headers that every answer has.
     pub(crate) fn answer_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let id = (HeaderName::from_static(request_id::HEADER), self.id.clone());
-        let standing = self.standing.and_then(Standing::header);
-        let policy = self
-            .target
-            .as_ref()
-            .and_then(Target::route)
-            .map(|route| route.policy.clone());
+        let standing = self.standing.as_ref().and_then(Standing::header);
         let limits = standing.map(|standing| (HeaderName::from_static("ratelimit"), standing));
+        let policy = self.policy.clone();
         let policy = policy.map(|policy| (HeaderName::from_static("ratelimit-policy"), policy));
         let cross_origin = self.cross_origin.headers();
         std::iter::once(id)

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::limits::Network;
+use crate::limits::client::Network;
 
 /// The places there are.
 pub(crate) struct Places {

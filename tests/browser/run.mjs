@@ -46,13 +46,14 @@ async function calls(name) {
     const signedIn = await client.profile(token, 10_000);
     const signedOut = await client.profile();
     const invalid = await client.register("nobody");
+    const exported = await client.exported(token);
     const late = await client.watch(Infinity, 1_000);
     const cancelled = [];
     // In its binary format grpc-web reads a stream when it has ended. Of one address the gateway keeps 50 open.
     for (let turn = 0; name !== "grpc-web" && turn < 60; turn += 1) {
       cancelled.push(await client.watch(1, 20_000));
     }
-    return { signedIn, signedOut, invalid, late, cancelled };
+    return { signedIn, signedOut, invalid, exported, late, cancelled };
   };
   return { ...(await page.evaluate(visit, { name, token: given.token })), console: page.lines };
 }

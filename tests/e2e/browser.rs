@@ -66,12 +66,15 @@ async fn a_client_reads_why_it_was_refused() {
 }
 
 #[tokio::test]
-async fn a_stream_reaches_a_page_as_it_comes_until_its_deadline_or_until_it_is_cancelled() {
+async fn a_stream_reaches_a_page_until_its_end_its_deadline_or_until_it_is_cancelled() {
     let Some((seen, _)) = visited().await else {
         return;
     };
     let serving = json!([1]);
     for name in CLIENTS {
+        let stream = &seen["calls"][name]["exported"];
+        assert_eq!(stream["code"], "ok", "{name}: {stream}");
+        assert_eq!(stream["answer"][0], "account", "{name}: {stream}");
         let stream = &seen["calls"][name]["late"];
         assert_eq!(stream["code"], "deadline_exceeded", "{name}: {stream}");
         assert_eq!(stream["answer"], serving, "{name}");

@@ -8,9 +8,13 @@ use tests::configuration::{Variable, programs, variables};
 /// Variables by name.
 pub(crate) type Given = BTreeMap<String, String>;
 
-/// Adds a variable. One that names a file gives a value that each of those takes which are read from files.
+/// Adds a variable. One that names a file gives a value of the kind that the file has.
 pub(crate) fn give(given: &mut Given, name: &str, value: &str) {
     match name.strip_suffix("_FILE") {
+        // The one address that is looked at before it is used.
+        Some(name @ "RATE_LIMIT_URL") => {
+            given.insert(name.to_owned(), "redis://:secret@limits".to_owned())
+        }
         // 32 bytes in base64, which is a key, and as a secret text anything.
         Some(name) => given.insert(name.to_owned(), format!("{}=", "A".repeat(43))),
         None => given.insert(name.to_owned(), value.to_owned()),

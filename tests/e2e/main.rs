@@ -1,14 +1,18 @@
 //! End-to-end tests: the built programs, a private PostgreSQL and Apache Kafka, and clients that see only what anybody sees.
 
+mod added_service;
 mod addresses;
 mod admin;
 mod browser;
+mod chaos;
 mod compose;
 mod configuration;
 mod contracts;
 mod dashboards;
+mod deletion;
 mod docs;
 mod environment;
+mod export;
 mod faults;
 mod grpc;
 mod journey;
@@ -18,6 +22,7 @@ mod openapi;
 mod parked_events;
 mod passwords;
 mod search;
+mod shared_limits;
 mod signing_keys;
 mod start_up;
 mod tiltfile;

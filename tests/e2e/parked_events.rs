@@ -74,7 +74,7 @@ async fn parked(admin: &Client, key: &str) -> Option<Value> {
         .get("/v1/admin/parkedEvents?subscriber=audit&state=STATE_PARKED&pageSize=200")
         .await
         .ok();
-    let listed = list["parkedEvents"].as_array().unwrap().iter();
+    let mut listed = list["parkedEvents"].as_array().unwrap().iter();
     listed.find(|parked| parked["key"] == key).cloned()
 }
 

@@ -72,6 +72,13 @@ async fn a_malformed_variable_is_named_with_what_it_should_be() {
         ),
         (
             "auth",
+            "GRIMOIRE_USER_URL",
+            "user:50052",
+            MISUSE,
+            "such as http://",
+        ),
+        (
+            "auth",
             "AUTH_DATABASE_URL",
             "nonsense",
             FAILURE,
@@ -128,10 +135,38 @@ async fn a_malformed_variable_is_named_with_what_it_should_be() {
         ),
         (
             "gateway",
+            "GRIMOIRE_LIMIT_CLASSES",
+            "credentials=10/min",
+            MISUSE,
+            "per address",
+        ),
+        (
+            "gateway",
+            "GRIMOIRE_LIMIT_CLASSES",
+            "credentials=10/min per address,admin=1/s per account",
+            FAILURE,
+            "add `search=RATE per address`",
+        ),
+        (
+            "gateway",
+            "RATE_LIMIT_URL",
+            "http://127.0.0.1:6379",
+            MISUSE,
+            "rediss:// for TLS",
+        ),
+        (
+            "gateway",
             "GRIMOIRE_CORS_ORIGINS",
             "https://app.example.com/",
             MISUSE,
             "without a path",
+        ),
+        (
+            "gateway",
+            "GRIMOIRE_CONTRACTS_DIR",
+            "/nowhere",
+            FAILURE,
+            "/nowhere cannot be read",
         ),
         (
             "gateway",

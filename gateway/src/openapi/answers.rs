@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::schemas::{Place, Schemas};
 use super::{BEARER, comments, reference};
-use crate::plan::{Binding, Body};
+use crate::plan::{Binding, Body, Shape};
 use crate::problem::Problem;
 use crate::transcode::has_behavior;
 
@@ -120,10 +120,15 @@ fn good(binding: &Binding, schemas: &mut Schemas) -> Value {
             comments::of(&binding.output.parent_file(), binding.output.path()),
         ),
     };
+    let media_type = match binding.route.shape {
+        Shape::Unary => "application/json",
+        // The schema is that of each line.
+        Shape::ServerStream | Shape::ClientStream => "application/x-ndjson",
+    };
     json!({
         "description": comment,
         "headers": headers(&[]),
-        "content": {"application/json": {"schema": schema}},
+        "content": {media_type: {"schema": schema}},
     })
 }
 
@@ -207,8 +212,8 @@ pub(super) fn components() -> Value {
                 "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
             },
             "RateLimit": {
-                "description": "What is left of the tightest budget (draft-ietf-httpapi-ratelimit-headers-11).",
-                "schema": {"type": "string", "pattern": "^\"[a-z]+\";r=[0-9]+(;t=[0-9]+)?$"},
+                "description": "What is left of the tightest budget (`r`) and, where nothing is, the seconds until there is more (`t`): draft-ietf-httpapi-ratelimit-headers-11.",
+                "schema": {"type": "string", "pattern": "^\"[a-z][a-z0-9_-]*\";r=[0-9]+(;t=[0-9]+)?$"},
                 "example": "\"address\";r=99",
             },
             "RateLimit-Policy": {

@@ -4,11 +4,13 @@
 
 mod connections;
 mod cors;
+mod folder;
 mod grpc;
 mod grpc_web;
 mod limits;
 mod pages;
 mod rest;
+mod shared_limits;
 mod stack;
 mod streams;
 mod tokens;

@@ -38,6 +38,10 @@ pub const GATEWAY_REFUSALS: &str = "gateway_refusals_total";
 pub const GATEWAY_RATE_LIMITED: &str = "gateway_rate_limited_total";
 /// Gauge: clients whose budgets are remembered, by `limit`.
 pub const GATEWAY_LIMIT_KEYS: &str = "gateway_limit_keys";
+/// Gauge, 0 or 1: the store that limits are shared through is away; 0 where there is none.
+pub const GATEWAY_LIMIT_STORE_AWAY: &str = "gateway_limit_store_away";
+/// Counter: times that a budget of one gateway alone decided, because that store was away.
+pub const GATEWAY_LIMIT_FALLBACKS: &str = "gateway_limit_fallbacks_total";
 /// Counter: access tokens that were looked at, by `result`.
 pub const GATEWAY_TOKENS: &str = "gateway_tokens_total";
 /// Gauge, seconds: age of the database read that keys and revocations come from.
@@ -48,6 +52,10 @@ pub const GATEWAY_TRUST_KEYS: &str = "gateway_trust_keys";
 pub const GATEWAY_REVOCATIONS: &str = "gateway_revocations";
 /// Counter: calls that were sent a second time, by `server_address`.
 pub const GATEWAY_RETRIES: &str = "gateway_upstream_retries_total";
+/// Gauge: addresses that are passed over because nothing could be reached there, by `server_address`.
+pub const GATEWAY_EJECTED: &str = "gateway_upstream_ejected";
+/// Counter: times that an address was passed over, by `server_address`.
+pub const GATEWAY_EJECTIONS: &str = "gateway_upstream_ejections_total";
 /// Counter: calls that the hang guard ended.
 pub const GATEWAY_HUNG_CALLS: &str = "gateway_hung_calls_total";
 /// Gauge: connections of clients that are open.
@@ -58,6 +66,10 @@ pub const GATEWAY_CONNECTIONS_REFUSED: &str = "gateway_connections_refused_total
 pub const GATEWAY_SLOW_CLIENTS: &str = "gateway_slow_clients_total";
 /// Gauge, 1: the routes in force, by `hash`.
 pub const GATEWAY_PLAN: &str = "gateway_plan_info";
+/// Counter: changes of the folder of contracts, by `outcome` (applied, refused).
+pub const GATEWAY_PLAN_RELOADS: &str = "gateway_plan_reloads_total";
+/// Gauge, 0 or 1: what the folder of contracts has is refused, and a plan before it in force.
+pub const GATEWAY_PLAN_REFUSED: &str = "gateway_plan_refused";
 
 // Passwords
 /// Histogram, seconds: one password hash.

@@ -22,6 +22,15 @@ export function connect(baseUrl: string): Calls {
         return { id: profile?.id };
       }),
     register: (email) => outcome((options) => accounts.register({ email }, options)),
+    exported: (token) =>
+      outcome(async (options) => {
+        const kinds: unknown[] = [];
+        const headers = { authorization: `Bearer ${token}` };
+        for await (const { record } of accounts.exportAccount({ account: "me" }, { ...options, headers })) {
+          kinds.push(record.case);
+        }
+        return kinds;
+      }),
     watch: async (wanted, timeoutMs) => {
       const statuses: number[] = [];
       const stop = new AbortController();

@@ -29,6 +29,30 @@ export function grpcWeb(baseUrl: string, format: "text" | "binary"): Calls {
     });
   }
 
+  /** Answers what `read` makes of each message; cancels when `wanted` have come. */
+  function stream<M extends DescMethod>(
+    method: M,
+    request: MessageInitShape<M["input"]>,
+    metadata: Metadata,
+    read: (message: MessageShape<M["output"]>) => unknown,
+    wanted = Infinity,
+  ): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const answer: unknown[] = [];
+      const message = create(method.input, request) as MessageShape<M["input"]>;
+      const call = client.serverStreaming(path(method), message, metadata, descriptor(method));
+      call.on("data", (message) => {
+        answer.push(read(message));
+        if (answer.length === wanted) {
+          call.cancel();
+          resolve({ code: "canceled", answer });
+        }
+      });
+      call.on("error", (error) => resolve({ ...failure(error), answer }));
+      call.on("end", () => resolve({ code: "ok", answer }));
+    });
+  }
+
   return {
     async profile(token, milliseconds) {
       const metadata = { ...(token && { authorization: `Bearer ${token}` }), ...deadline(milliseconds) };
@@ -37,21 +61,11 @@ export function grpcWeb(baseUrl: string, format: "text" | "binary"): Calls {
       return { ...outcome, answer: profile && { id: profile.id } };
     },
     register: (email) => unary(AccountService.method.register, { email }, {}),
-    watch: (wanted, milliseconds) =>
-      new Promise((resolve) => {
-        const method = Health.method.watch;
-        const statuses: number[] = [];
-        const call = client.serverStreaming(path(method), create(method.input), deadline(milliseconds), descriptor(method));
-        call.on("data", ({ status }) => {
-          statuses.push(status);
-          if (statuses.length === wanted) {
-            call.cancel();
-            resolve({ code: "canceled", answer: statuses });
-          }
-        });
-        call.on("error", (error) => resolve({ ...failure(error), answer: statuses }));
-        call.on("end", () => resolve({ code: "ok", answer: statuses }));
-      }),
+    exported: (token) => {
+      const metadata = { authorization: `Bearer ${token}` };
+      return stream(AccountService.method.exportAccount, { account: "me" }, metadata, ({ record }) => record.case);
+    },
+    watch: (wanted, milliseconds) => stream(Health.method.watch, {}, deadline(milliseconds), ({ status }) => status, wanted),
   };
 }
 

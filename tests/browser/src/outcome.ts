@@ -24,6 +24,8 @@ export function heads(read: (name: string) => string | null | undefined): Record
 export interface Calls {
   profile(token?: string, milliseconds?: number): Promise<Outcome>;
   register(email: string): Promise<Outcome>;
+  /** A stream to its end: what its records are of. */
+  exported(token: string): Promise<Outcome>;
   /** Watches health until `wanted` messages have come, and then cancels. With `milliseconds`, until that deadline. */
   watch(wanted: number, milliseconds?: number): Promise<Outcome>;
 }

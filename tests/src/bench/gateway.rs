@@ -1,12 +1,14 @@
 //! What the gateway costs: one read with a token, over REST, answered by a service over gRPC.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use testkit::Redis;
 
-use super::report::{self, Table, Target, mean, milliseconds, percentile, significant};
-use super::system::{Account, LOAD, System};
+use super::system::{self, Account, LOAD, System};
 use crate::load::{self, Pace, Shot, request};
+use crate::report::{self, Table, Target, mean, milliseconds, percentile, significant};
 
 #[derive(Debug, clap::Args)]
 pub struct Gateway {
@@ -18,6 +20,9 @@ pub struct Gateway {
     seconds: u64,
     #[arg(long, default_value_t = 2)]
     rounds: u32,
+    /// Share limits through a Redis beside it, as several gateways do; it has none of its own to share with
+    #[arg(long)]
+    shared_limits: bool,
 }
 
 const MEASURED: [&str; 4] = ["gateway", "user", "postgres", LOAD];
@@ -25,10 +30,17 @@ const MEASURED: [&str; 4] = ["gateway", "user", "postgres", LOAD];
 impl Gateway {
     pub(super) async fn run(self) -> Result<()> {
         report::begin(&self);
-        let system = System::fresh("gateway").await?;
+        let mut options = system::options("gateway");
+        let mut redis = None;
+        if self.shared_limits {
+            let url = redis.insert(Redis::start().await).url();
+            options.environment.insert("RATE_LIMIT_URL".to_owned(), url);
+        }
+        system::forget("gateway")?;
+        let system = System::start(options).await?;
         let accounts = system.accounts(self.connections).await?;
         // The first read of each makes its profile.
-        get_own_profiles(&system, &accounts, Duration::from_secs(2)).await?;
+        get_own_profiles(system.gateway()?, &accounts, Duration::from_secs(2)).await?;
 
         let mut table = Table::new([
             "round",
@@ -39,16 +51,27 @@ impl Gateway {
             "user us",
             "postgres us",
             "load us",
+            "own answer us",
         ]);
         let mut costs = Vec::new();
         for round in 1..=self.rounds {
             let meter = system.meter(MEASURED)?;
-            let shots =
-                get_own_profiles(&system, &accounts, Duration::from_secs(self.seconds)).await?;
+            let shots = get_own_profiles(
+                system.gateway()?,
+                &accounts,
+                Duration::from_secs(self.seconds),
+            )
+            .await?;
             let cpu = meter
                 .read()?
                 .map(|used| used.as_secs_f64() * 1e6 / shots.answered() as f64);
             let [gateway, user, postgres, load] = cpu.map(significant);
+            let meter = system.meter(["gateway"])?;
+            let own =
+                get_keys(&system, self.connections, Duration::from_secs(self.seconds)).await?;
+            let [own] = meter
+                .read()?
+                .map(|used| used.as_secs_f64() * 1e6 / own.answered() as f64);
             table.row([
                 round.to_string(),
                 format!("{:.0}", shots.rate()),
@@ -58,6 +81,7 @@ impl Gateway {
                 user,
                 postgres,
                 load,
+                significant(own),
             ]);
             costs.push(cpu[0]);
         }
@@ -73,9 +97,25 @@ impl Gateway {
     }
 }
 
-/// Every account reads its profile over and over; each answer must be 200 and show the account.
-async fn get_own_profiles(
-    system: &System,
+/// What the gateway answers itself, from the same connections: its cost without a token, a call and a transcoding.
+async fn get_keys(system: &System, connections: usize, duration: Duration) -> Result<load::Shots> {
+    let shots = (0..connections).map(|_| {
+        let request = request("GET", "/.well-known/jwks.json", &[], "");
+        Shot::new(request, "\"keys\"")
+    });
+    let pace = Pace {
+        duration,
+        per_second: None,
+    };
+    let (shots, _) = load::run(system.gateway()?, shots.collect(), pace)
+        .await
+        .map_err(|error| anyhow!(error))?;
+    Ok(shots)
+}
+
+/// Every account reads its profile at a gateway over and over; each answer must be 200 and show the account.
+pub(super) async fn get_own_profiles(
+    gateway: SocketAddr,
     accounts: &[Account],
     duration: Duration,
 ) -> Result<load::Shots> {
@@ -87,7 +127,7 @@ async fn get_own_profiles(
         duration,
         per_second: None,
     };
-    let (shots, _) = load::run(system.gateway()?, shots.collect(), pace)
+    let (shots, _) = load::run(gateway, shots.collect(), pace)
         .await
         .map_err(|error| anyhow!(error))?;
     Ok(shots)

@@ -33,6 +33,20 @@ pub(super) fn file() -> RuleFile {
                 Ticket,
                 "The gateway has no place for more connections",
             ),
+            alert(
+                "LimitsNotShared",
+                format!("max by (job, instance) ({GATEWAY_LIMIT_STORE_AWAY}) > 0"),
+                "2m",
+                Ticket,
+                "{{ $labels.instance }} counts limits for itself alone: the store that gateways share them through is away",
+            ),
+            alert(
+                "PlanRefused",
+                format!("max by (job, instance) ({GATEWAY_PLAN_REFUSED}) > 0"),
+                "2m",
+                Ticket,
+                "{{ $labels.instance }} refuses what its folder of contracts has",
+            ),
         ],
     }
 }

@@ -24,12 +24,15 @@ pub(super) fn run(root: &Path, bin: &Path) -> Result<()> {
         return Ok(());
     }
     let mut options = StackOptions::for_test(root, root.join(".dev/test/schemathesis"), bin);
+    let classes = ["credentials", "search", "admin"]
+        .map(|class| format!("{class}={UNLIMITED} per address"))
+        .join(",");
     let limits = [
-        "GRIMOIRE_LIMIT_ADDRESS",
-        "GRIMOIRE_LIMIT_ACCOUNT",
-        "GRIMOIRE_LIMIT_CREDENTIALS",
+        ("GRIMOIRE_LIMIT_ADDRESS", UNLIMITED),
+        ("GRIMOIRE_LIMIT_ACCOUNT", UNLIMITED),
+        ("GRIMOIRE_LIMIT_CLASSES", &classes),
     ]
-    .map(|name| (name.to_owned(), UNLIMITED.to_owned()));
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
     options.overrides = BTreeMap::from([("gateway".to_owned(), BTreeMap::from(limits))]);
     let stack = Stack::start(options)?;
     let document = format!("http://{}/openapi.json", stack.address("gateway")?);

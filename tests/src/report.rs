@@ -1,4 +1,4 @@
-//! What a benchmark prints.
+//! What benchmarks and fault runs print.
 
 use std::fmt;
 use std::fs;
@@ -8,24 +8,33 @@ use std::time::Duration;
 use crate::stack::root;
 
 /// Says what is measured, of which commit, and on what.
-pub(super) fn begin(parameters: &impl fmt::Debug) {
+pub(crate) fn begin(parameters: &impl fmt::Debug) {
     println!("{parameters:?}");
     println!("{}; {}\n", commit(), machine());
 }
 
+/// Shows what there is to run.
+pub(crate) fn list<Choices: clap::Subcommand>(program: &'static str) {
+    let command = Choices::augment_subcommands(clap::Command::new(program));
+    for choice in command.get_subcommands() {
+        let about = choice.get_about().map(ToString::to_string);
+        println!("{:<11}{}", choice.get_name(), about.unwrap_or_default());
+    }
+}
+
 /// Rows under headings, the first column to the left and the others to the right.
-pub(super) struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new<const N: usize>(headings: [&str; N]) -> Self {
+    pub(crate) fn new<const N: usize>(headings: [&str; N]) -> Self {
         Self {
             rows: vec![headings.map(str::to_owned).into()],
         }
     }
 
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into());
     }
 }
@@ -56,13 +65,13 @@ impl fmt::Display for Table {
 }
 
 /// What a figure should be.
-pub(super) enum Target {
+pub(crate) enum Target {
     AtMost(f64),
     AtLeast(f64),
 }
 
 /// Prints a figure beside its target.
-pub(super) fn verdict(what: &str, value: f64, unit: &str, target: &Target) {
+pub(crate) fn verdict(what: &str, value: f64, unit: &str, target: &Target) {
     let (wanted, reached, off) = match target {
         Target::AtMost(most) => (
             format!("at most {most}"),
@@ -87,7 +96,7 @@ pub(super) fn verdict(what: &str, value: f64, unit: &str, target: &Target) {
 }
 
 /// A number with about three digits that say something.
-pub(super) fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
@@ -97,7 +106,7 @@ pub(super) fn significant(value: f64) -> String {
 }
 
 /// `part` of sorted values (0.5: the median), by the nearest rank; zero of none.
-pub(super) fn percentile(sorted: &[Duration], part: f64) -> Duration {
+pub(crate) fn percentile(sorted: &[Duration], part: f64) -> Duration {
     let rank = (part * sorted.len() as f64).ceil() as usize;
     sorted
         .get(rank.saturating_sub(1))
@@ -106,12 +115,12 @@ pub(super) fn percentile(sorted: &[Duration], part: f64) -> Duration {
 }
 
 /// In milliseconds.
-pub(super) fn milliseconds(duration: Duration) -> String {
+pub(crate) fn milliseconds(duration: Duration) -> String {
     format!("{:.2}", duration.as_secs_f64() * 1e3)
 }
 
 /// The mean; zero of none.
-pub(super) fn mean(values: &[f64]) -> f64 {
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 

@@ -49,6 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tonic_prost_build::configure()
         .include_file("contracts.rs")
+        // In Rust they are tonic-types'. They are here for clients in other languages, and for reflection.
+        .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds_with_config(compiler.file_descriptor_set(), {
             let mut config = tonic_prost_build::Config::new();
             config.enable_type_names();
@@ -158,7 +160,7 @@ fn check_failures(pool: &DescriptorPool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The files that a public client needs: those with a service that is not MESH, and what they import.
+/// The files that a public client needs: those with a service that is not MESH, what they import, and what failures are made of.
 fn edge_files(pool: &DescriptorPool, encoded: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut keep = BTreeSet::new();
     for file in pool.files() {
@@ -168,7 +170,7 @@ fn edge_files(pool: &DescriptorPool, encoded: &[u8]) -> Result<Vec<u8>, Box<dyn 
         let edge = methods.try_fold(false, |edge, method| {
             level(pool, &method).map(|level| edge || level != MESH)
         })?;
-        if edge || file.package_name() == "grimoire.errors.v1" {
+        if edge || ["grimoire.errors.v1", "google.rpc"].contains(&file.package_name()) {
             with_imports(&file, &mut keep);
         }
     }

@@ -1,6 +1,8 @@
 //! What the contracts promise is tried end to end: each method over gRPC and over HTTP, each option of a method, and each reason for which a
 //! call can fail.
 
+mod compatibility;
+mod promises;
 mod sources;
 
 use std::collections::BTreeSet;

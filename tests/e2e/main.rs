@@ -3,6 +3,7 @@
 mod added_service;
 mod addresses;
 mod admin;
+mod browser;
 mod chaos;
 mod compose;
 mod configuration;

@@ -16,6 +16,9 @@ use crate::program::Environment;
 use crate::rest::Client;
 use crate::smtp::Smtp;
 
+/// The origin of another site whose pages may call the system that tests share.
+pub const ORIGIN: &str = "http://app.test";
+
 /// Our programs.
 pub const SERVICES: [&str; 4] = ["auth", "user", "event-consumer", "gateway"];
 
@@ -41,9 +44,8 @@ pub async fn shared() -> &'static TestStack {
     static SHARED: OnceCell<TestStack> = OnceCell::const_new();
     SHARED
         .get_or_init(|| async {
-            tokio::task::spawn_blocking(|| TestStack::start("shared", with_tls))
-                .await
-                .expect("a stack")
+            let start = || TestStack::start("shared", as_browsers_meet_it);
+            tokio::task::spawn_blocking(start).await.expect("a stack")
         })
         .await
 }
@@ -71,12 +73,13 @@ pub async fn alone() -> MutexGuard<'static, Alone> {
     alone
 }
 
-/// Gives the gateway a listener over TLS, on a free port.
-fn with_tls(options: &mut StackOptions) {
+/// Gives the gateway a listener over TLS, on a free port, and lets pages of [`ORIGIN`] call it.
+fn as_browsers_meet_it(options: &mut StackOptions) {
     let folder = options.dev_dir.as_deref().expect("a folder").join("tls");
     fs::create_dir_all(&folder).expect("a folder");
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
     let variables = options.overrides.entry("gateway".to_owned()).or_default();
+    variables.insert("GRIMOIRE_CORS_ORIGINS".to_owned(), ORIGIN.to_owned());
     variables.insert("GRIMOIRE_TLS_LISTEN".to_owned(), "127.0.0.1:0".to_owned());
     for (variable, name, content) in [
         ("GRIMOIRE_TLS_CERT", "tls.crt", made.cert.pem()),

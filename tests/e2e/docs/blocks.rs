@@ -1,6 +1,9 @@
 //! Fenced blocks, and which of those for a shell are run.
 
 use std::collections::BTreeSet;
+use std::fs;
+
+use tests::stack::root;
 
 use super::{Document, documents};
 
@@ -74,6 +77,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "compose/README.md",
         "docker compose -f docker-compose.yml",
         "needs containers, and runs tests",
+    ),
+    (
+        "docs/grpc.md",
+        "pip install",
+        "needs packages of Python, and makes what only the lines after it need",
     ),
     (
         "docs/operating.md",
@@ -194,8 +202,13 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ),
     (
         "proto/README.md",
-        "buf lint",
-        "needs buf, which ./dev does not install",
+        "npm ci",
+        "needs npm; tests/e2e/contracts makes the same checks",
+    ),
+    (
+        "proto/README.md",
+        "buf build",
+        "changes what later contracts are held against",
     ),
     (
         "services/auth/README.md",
@@ -285,4 +298,21 @@ fn the_lines_that_dev_up_prints_are_those_of_the_readme() {
             && block.text == printed),
         "README.md has no block that is tilt/launcher/src/try-it.sh"
     );
+}
+
+#[test]
+fn code_for_a_browser_is_that_which_is_tried_in_one() {
+    let folder = root().join("tests/browser/src");
+    let sources: Vec<String> = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| fs::read_to_string(entry.expect("an entry").path()).expect("text"))
+        .collect();
+    for block in blocks().iter().filter(|block| block.info == "ts") {
+        assert!(
+            sources.iter().any(|source| source.contains(&block.text)),
+            "{}: no file of tests/browser/src has\n{}",
+            block.document,
+            block.text
+        );
+    }
 }

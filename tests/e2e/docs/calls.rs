@@ -3,10 +3,14 @@
 use grimoire_proto::access::{self, Level};
 use grimoire_proto::{descriptors, upstream};
 use launcher::topology::Topology;
-use prost_reflect::{DynamicMessage, MethodDescriptor};
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
+use serde_json::Value;
 use tests::stack::root;
 
 use super::blocks::blocks;
+
+/// What every process serves.
+const HEALTH: &str = "grpc.health.v1.Health";
 
 #[test]
 fn a_call_by_grpcurl_fits_the_contracts() {
@@ -24,10 +28,17 @@ fn a_call_by_grpcurl_fits_the_contracts() {
 fn check(line: &str) -> Result<(), String> {
     let mut data = None;
     let mut rest = Vec::new();
-    let mut words = words(line).into_iter().skip(1);
+    // What the shell does with the output is not grpcurl's.
+    let words = words(line).into_iter().skip(1);
+    let mut words = words.take_while(|word| !["|", "||", "2>&1"].contains(&word.as_str()));
     while let Some(word) = words.next() {
         match word.as_str() {
             "-plaintext" => {}
+            "-max-time" => {
+                let seconds = words.next().unwrap_or_default();
+                let seconds = seconds.parse::<f64>();
+                seconds.map_err(|error| format!("-max-time takes seconds: {error}"))?;
+            }
             "-H" => {
                 let header = words.next().unwrap_or_default();
                 let (name, _) = header.split_once(": ").ok_or("-H takes `name: value`")?;
@@ -52,6 +63,12 @@ fn check(line: &str) -> Result<(), String> {
     let server = server(address)?;
     match what {
         [list] if list == "list" => Ok(()),
+        [list, service] if list == "list" => {
+            let known = descriptors().get_service_by_name(service).is_some();
+            known
+                .then_some(())
+                .ok_or_else(|| format!("there is no {service}"))
+        }
         [describe, symbol] if describe == "describe" => {
             let known = descriptors().get_service_by_name(symbol).is_some()
                 || descriptors().get_message_by_name(symbol).is_some();
@@ -81,8 +98,10 @@ fn server(address: &str) -> Result<String, String> {
 
 fn call(server: &str, name: &str, json: &str) -> Result<(), String> {
     let method = method(name).ok_or_else(|| format!("there is no method {name}"))?;
-    let access = access::of(&method).ok_or("no access option")?;
-    let served = if server == "gateway" {
+    let served = if method.parent_service().full_name() == HEALTH {
+        true
+    } else if server == "gateway" {
+        let access = access::of(&method).ok_or("no access option")?;
         access.level() != Level::Mesh
     } else {
         upstream::of(method.parent_service()).as_deref() == Some(server)
@@ -90,17 +109,45 @@ fn call(server: &str, name: &str, json: &str) -> Result<(), String> {
     if !served {
         return Err(format!("{server} does not serve {name}"));
     }
-    DynamicMessage::deserialize(
-        method.input(),
-        &mut serde_json::Deserializer::from_str(json),
-    )
-    .map(drop)
-    .map_err(|error| format!("{json} is no {}: {error}", method.input().full_name()))
+    DynamicMessage::deserialize(method.input(), mapped(json)?)
+        .map(drop)
+        .map_err(|error| format!("{json} is no {}: {error}", method.input().full_name()))
+}
+
+/// The JSON of protobuf's mapping, which grpcurl does not know for masks: it takes one as the message that it is.
+fn mapped(json: &str) -> Result<Value, String> {
+    let mut value: Value =
+        serde_json::from_str(json).map_err(|error| format!("{json}: {error}"))?;
+    if let Some(mask) = value.get_mut("updateMask") {
+        let paths = mask["paths"].as_array();
+        let paths = paths.ok_or("grpcurl takes a mask as {\"paths\": [...]}")?;
+        let paths = paths.iter().filter_map(Value::as_str);
+        let paths: Vec<String> = paths.map(lower_camel_case).collect();
+        *mask = Value::from(paths.join(","));
+    }
+    Ok(value)
+}
+
+/// `time_zone` as `timeZone`.
+fn lower_camel_case(path: &str) -> String {
+    let mut words = path.split('_');
+    let mut name = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let (first, rest) = word.split_at(word.len().min(1));
+        name.push_str(&first.to_uppercase());
+        name.push_str(rest);
+    }
+    name
 }
 
 fn method(name: &str) -> Option<MethodDescriptor> {
     let (service, method) = name.split_once('/')?;
-    let service = descriptors().get_service_by_name(service)?;
+    let service = if service == HEALTH {
+        let health = DescriptorPool::decode(tonic_health::pb::FILE_DESCRIPTOR_SET).ok()?;
+        health.get_service_by_name(service)?
+    } else {
+        descriptors().get_service_by_name(service)?
+    };
     service.methods().find(|known| known.name() == method)
 }
 
@@ -153,6 +200,14 @@ fn a_wrong_call_is_found() {
         (
             r#"grpcurl -plaintext -d '{"usr":"me"}' localhost:50052 grimoire.user.v1.ProfileService/GetProfile"#,
             "is no grimoire.user.v1.GetProfileRequest",
+        ),
+        (
+            r#"grpcurl -plaintext -d '{"updateMask":"bio"}' localhost:50052 grimoire.user.v1.ProfileService/UpdateProfile"#,
+            "takes a mask as",
+        ),
+        (
+            "grpcurl -plaintext localhost:5000 grpc.health.v1.Health/Look || true",
+            "no method",
         ),
     ] {
         let found = check(line).expect_err(line);

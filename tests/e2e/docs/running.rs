@@ -39,6 +39,29 @@ const SHOWN: &[(&str, &[&str])] = &[
         &[r#""sessions""#, r#""activities""#, r#""auditRecords""#],
     ),
     ("./dev user root@example.com", &[r#""auditRecords":[{"#]),
+    (
+        "grpcurl -plaintext 127.0.0.1:5000 list grimoire.user.v1.ProfileService",
+        &[
+            "grimoire.user.v1.ProfileService.UpdateProfile",
+            "Account id, or `me`.",
+            "grimoire.user.v1.UserDataService",
+        ],
+    ),
+    ("bearer=", &["Calls by gRPC."]),
+    (
+        "grpcurl -plaintext -d '{\"user\": \"me\"}'",
+        &[
+            r#""reason": "TOKEN_MISSING""#,
+            "exit code 80",
+            r#""field": "email""#,
+            "exit code 67",
+        ],
+    ),
+    (
+        "# SERVING, and",
+        &[r#""status": "SERVING""#, "exit code 68"],
+    ),
+    ("# Of the gateway, and", &[r#""status": "SERVING""#]),
 ];
 
 /// Mails that `dev mail` waits for are put into its folder by [`deliver`].

@@ -35,7 +35,7 @@ struct Named {
     name: String,
 }
 
-/// The files of `services` and what they import, and the reasons that every failure names.
+/// The files of `services` and what they import, and what every failure is made of: its reason and its details.
 fn files_of(services: &BTreeSet<&'static str>) -> Vec<u8> {
     let pool = descriptors();
     let mut wanted = BTreeSet::new();
@@ -47,7 +47,7 @@ fn files_of(services: &BTreeSet<&'static str>) -> Vec<u8> {
         })
         .chain(
             pool.files()
-                .filter(|file| file.package_name() == "grimoire.errors.v1"),
+                .filter(|file| ["grimoire.errors.v1", "google.rpc"].contains(&file.package_name())),
         )
         .collect();
     while let Some(file) = pending.pop() {
@@ -84,6 +84,7 @@ mod tests {
             "grimoire/user/v1/profile_service.proto",
             "grimoire/options/v1/options.proto",
             "google/api/http.proto",
+            "google/rpc/error_details.proto",
         ] {
             assert!(names.iter().any(|name| name == file), "{file} of {names:?}");
         }

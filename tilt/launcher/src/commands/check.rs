@@ -11,7 +11,7 @@ use clap::Args;
 use launcher::topology::Topology;
 use launcher::{Notice, Stack, StackOptions};
 
-use super::{cargo, place, python, schemathesis};
+use super::{cargo, npm, place, python, schemathesis};
 
 /// What evaluates the Tiltfile where there is no tilt: a workspace of its own, whose Cargo.toml says why.
 const TILTFILE: &str = "tests/tiltfile/Cargo.toml";
@@ -47,6 +47,7 @@ impl Test {
         stages.run("tools", || {
             python::KUBERNETES.get(root);
             python::OPENAPI.get(root);
+            npm::get(root);
             if self.full {
                 python::SCHEMATHESIS.get(root);
             }

@@ -11,6 +11,7 @@ mod exec;
 mod load;
 mod logs;
 mod mail;
+mod npm;
 mod place;
 mod prepare;
 mod python;

@@ -167,6 +167,9 @@ async fn a_malformed_variable_is_named_with_what_it_should_be() {
             "/nowhere",
             FAILURE,
             "/nowhere cannot be read",
+        ),
+        (
+            "gateway",
             "GRIMOIRE_TLS_CERT",
             "/nowhere/tls.crt",
             FAILURE,

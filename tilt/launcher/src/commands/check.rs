@@ -11,7 +11,7 @@ use clap::Args;
 use launcher::topology::Topology;
 use launcher::{Notice, Stack, StackOptions};
 
-use super::{cargo, place, python, schemathesis};
+use super::{cargo, go, place, python, schemathesis};
 
 /// What evaluates the Tiltfile where there is no tilt: a workspace of its own, whose Cargo.toml says why.
 const TILTFILE: &str = "tests/tiltfile/Cargo.toml";
@@ -20,7 +20,8 @@ const TILTFILE: &str = "tests/tiltfile/Cargo.toml";
 pub(crate) struct Test {
     /// Only the tests of this crate, or those whose names contain this
     filter: Option<String>,
-    /// 10,000 random schedules of the outbox, where 300 do otherwise, and the API against its description by Schemathesis
+    /// 10,000 random schedules of the outbox, where 300 do otherwise, the API against its description by Schemathesis, and a trace through a
+    /// collector that is built for it
     #[arg(long)]
     full: bool,
 }
@@ -49,6 +50,7 @@ impl Test {
             python::OPENAPI.get(root);
             if self.full {
                 python::SCHEMATHESIS.get(root);
+                go::COLLECTOR.get(root);
             }
             Ok(())
         })?;
@@ -89,6 +91,7 @@ impl Test {
                 vec![all]
             }
         };
+        let collector = go::COLLECTOR.there(root);
         for test in &mut tests {
             if self.full {
                 test.env("OUTBOX_SCHEDULES", "10000");
@@ -99,6 +102,9 @@ impl Test {
                 stack.instance().bootstrap()?,
             );
             test.env("TEST_BIN_DIR", bin);
+            if let Some(collector) = &collector {
+                test.env("TEST_COLLECTOR", collector);
+            }
             run(test)?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use clap::Args;
 use launcher::topology::Topology;
 use launcher::{Notice, Stack, StackOptions};
 
-use super::{cargo, go, place, python, schemathesis};
+use super::{cargo, collector, place, python, schemathesis};
 
 /// What evaluates the Tiltfile where there is no tilt: a workspace of its own, whose Cargo.toml says why.
 const TILTFILE: &str = "tests/tiltfile/Cargo.toml";
@@ -50,7 +50,11 @@ impl Test {
             python::OPENAPI.get(root);
             if self.full {
                 python::SCHEMATHESIS.get(root);
-                go::COLLECTOR.get(root);
+                collector::get(root);
+            } else if self.filter.is_none() && collector::there(root).is_none() {
+                eprintln!(
+                    "there is no collector: what needs a real one will not run (./dev test --full builds it)"
+                );
             }
             Ok(())
         })?;
@@ -91,7 +95,7 @@ impl Test {
                 vec![all]
             }
         };
-        let collector = go::COLLECTOR.there(root);
+        let collector = collector::there(root);
         for test in &mut tests {
             if self.full {
                 test.env("OUTBOX_SCHEDULES", "10000");

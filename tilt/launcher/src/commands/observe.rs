@@ -14,7 +14,7 @@ use launcher::{Observer, Ports, observers, traces};
 use serde_json::json;
 
 use super::check::installed;
-use super::go;
+use super::collector;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
@@ -38,10 +38,12 @@ impl Watching {
         let mut scraped = Vec::new();
         if let Some(given) = given {
             watching.link("traces", format!("at {given}, where {ENDPOINT} sends them"));
-        } else if let Some(program) = go::COLLECTOR.get(root) {
-            let store = match go::JAEGER.get(root) {
-                Some(jaeger) => Some(watching.jaeger(layout, environment, jaeger)?),
-                None => None,
+        } else if let Some(program) = collector::get(root) {
+            // One that Go builds of its module has no pages, so it is not built.
+            let store = if installed("jaeger") {
+                Some(watching.jaeger(layout, environment)?)
+            } else {
+                None
             };
             let (otlp, metrics) = watching.collector(layout, environment, program, store)?;
             scraped.push(("collector", metrics));
@@ -154,7 +156,6 @@ impl Watching {
         &mut self,
         layout: &Layout,
         environment: &BTreeMap<String, String>,
-        program: PathBuf,
     ) -> Result<SocketAddr> {
         let pages = address(environment, "JAEGER_PORT", 16686)?;
         let otlp = address(environment, "JAEGER_ADMIN_PORT", 14317)?;
@@ -165,6 +166,7 @@ impl Watching {
                 "jaeger_storage": {"backends": {"memory": {"memory": {"max_traces": 20_000}}}},
                 "jaeger_query": {
                     "storage": {"traces": "memory"},
+                    "enable_tracing": false,
                     "http": {"endpoint": pages},
                     "grpc": {"endpoint": "127.0.0.1:0"},
                 },
@@ -182,7 +184,7 @@ impl Watching {
         )?;
         self.observers.push(Observer {
             name: "jaeger".to_owned(),
-            program,
+            program: PathBuf::from("jaeger"),
             arguments: vec![format!("--config={}", file.display())],
             port: pages.port(),
             admin_port: Some(otlp.port()),

@@ -23,8 +23,9 @@ pub(crate) struct Up {
     /// Only these processes and what they need, such as `--only gateway,user`
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
-    /// Start Prometheus beside it and, where Go or releases of them are installed, a collector and Jaeger
+    /// Start Prometheus beside it and, where they can be had, a collector and Jaeger
     ///
+    /// The collector is otelcol-contrib, or built by Go; Jaeger, whose pages show traces, is taken from the PATH (version 2).
     /// With OTEL_EXPORTER_OTLP_ENDPOINT, traces go there in place of a collector of ours. PROMETHEUS_PORT, COLLECTOR_PORT,
     /// COLLECTOR_ADMIN_PORT, JAEGER_PORT and JAEGER_ADMIN_PORT move ports.
     #[arg(long)]

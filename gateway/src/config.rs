@@ -5,6 +5,7 @@ mod limits;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -41,6 +42,11 @@ pub struct Config {
     /// Where each service is: NAME=URL, separated by commas. A name that the contracts use and this list lacks is an error
     #[arg(long, env = "GRIMOIRE_UPSTREAMS", value_name = "NAME=URL,...")]
     pub upstreams: Upstreams,
+
+    /// Folder of further contracts: sets of descriptors (*.binpb), and upstreams.yaml, which says where their upstreams are. Changes are
+    /// taken while the gateway runs. Unset: those that are compiled in, and no others
+    #[arg(long, env = "GRIMOIRE_CONTRACTS_DIR", value_name = "FOLDER")]
+    pub contracts_dir: Option<PathBuf>,
 
     /// Whether to serve reflection, which tells what there is to call. Default: in development only
     #[arg(long, env = "GRIMOIRE_REFLECTION", value_name = "BOOLEAN", action = clap::ArgAction::Set,
@@ -274,24 +280,30 @@ impl FromStr for Upstreams {
             let (name, url) = entry.split_once('=').ok_or_else(|| {
                 format!("`{entry}` is not NAME=URL, such as auth=http://127.0.0.1:50051")
             })?;
-            let uri: Uri = url
-                .parse()
-                .map_err(|error| format!("`{url}` is not a URL: {error}"))?;
-            if uri.scheme_str() != Some("http")
-                || uri.host().is_none()
-                || uri.port_u16().is_none()
-                || !matches!(uri.path(), "" | "/")
-            {
-                return Err(format!(
-                    "`{url}` is not of the form http://HOST:PORT (encryption between processes is the mesh's)"
-                ));
-            }
+            let uri = upstream(url)?;
             if upstreams.insert(name.trim().to_owned(), uri).is_some() {
                 return Err(format!("`{name}` is there twice"));
             }
         }
         Ok(Self(upstreams))
     }
+}
+
+/// Where an upstream is.
+pub(crate) fn upstream(url: &str) -> Result<Uri, String> {
+    let uri: Uri = url
+        .parse()
+        .map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+    if uri.scheme_str() != Some("http")
+        || uri.host().is_none()
+        || uri.port_u16().is_none()
+        || !matches!(uri.path(), "" | "/")
+    {
+        return Err(format!(
+            "`{url}` is not of the form http://HOST:PORT (encryption between processes is the mesh's)"
+        ));
+    }
+    Ok(uri)
 }
 
 /// Origins whose pages may call from a browser.

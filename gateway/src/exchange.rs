@@ -18,7 +18,7 @@ use crate::places::Place;
 use crate::problem::{self, Problem};
 use crate::protocol::Protocol;
 use crate::trust::token::Identity;
-use crate::upstream::Upstream;
+use crate::upstream::{Metadata, Tries, Upstream};
 
 /// The client went before it was answered.
 const GONE: u16 = 499;
@@ -44,10 +44,8 @@ pub(crate) struct Exchange {
     pub(crate) upstream: Option<Arc<Upstream>>,
     /// Bytes of the request body that were passed through.
     pub(crate) passed: usize,
-    /// The place of a call that is passed through among those of its upstream.
-    pub(crate) turn: Option<usize>,
-    /// Connections that were tried in passing through.
-    pub(crate) tries: u8,
+    /// Of a call that is passed through.
+    pub(crate) tries: Option<Tries>,
     /// The gRPC status that a service answered with.
     pub(crate) grpc_status: Option<tonic::Code>,
     /// Why the request was refused; for the answer, while it is not written.
@@ -77,8 +75,7 @@ impl Exchange {
             policy: None,
             upstream: None,
             passed: 0,
-            turn: None,
-            tries: 0,
+            tries: None,
             grpc_status: None,
             refusal: None,
             reason: None,
@@ -106,25 +103,28 @@ impl Exchange {
     }
 
     /// What a service is told beside the message: who calls, from where, and which request and trace this is.
-    pub(crate) fn metadata(&self, request: &HeaderMap) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(12);
+    pub(crate) fn metadata(&self, request: &HeaderMap) -> Metadata {
+        let mut metadata = Metadata::with_capacity(12);
         if let Some(caller) = &self.caller {
-            headers.insert("grimoire-subject", caller.subject_header.clone());
-            headers.insert("grimoire-session", caller.session_header.clone());
-            headers.insert("grimoire-roles", caller.roles_header.clone());
-            headers.insert("grimoire-scopes", caller.scopes_header.clone());
-            headers.insert("grimoire-auth-time", caller.auth_time_header.clone());
+            metadata.extend([
+                ("grimoire-subject", caller.subject_header.clone()),
+                ("grimoire-session", caller.session_header.clone()),
+                ("grimoire-roles", caller.roles_header.clone()),
+                ("grimoire-scopes", caller.scopes_header.clone()),
+                ("grimoire-auth-time", caller.auth_time_header.clone()),
+            ]);
         }
         if let Ok(address) = HeaderValue::try_from(self.client.to_string()) {
-            headers.insert("grimoire-client-address", address);
+            metadata.push(("grimoire-client-address", address));
         }
         if let Some(agent) = request.get(header::USER_AGENT).and_then(bounded) {
-            headers.insert("grimoire-client-user-agent", agent);
+            metadata.push(("grimoire-client-user-agent", agent));
         }
-        headers.insert(request_id::HEADER, self.id.clone());
-        self.span
-            .in_scope(|| telemetry::propagation::inject_headers(&mut headers));
-        headers
+        metadata.push((request_id::HEADER, self.id.clone()));
+        self.span.in_scope(|| {
+            telemetry::propagation::inject_each(|name, value| metadata.push((name, value)));
+        });
+        metadata
     }
 
     /// Headers that every answer has.

@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod client_address;
 pub mod config;
+mod contracts;
 mod deadline;
 mod exchange;
 mod filters;
@@ -22,7 +23,9 @@ mod plan;
 mod problem;
 mod protocol;
 mod proxy;
+mod reload;
 mod rest;
+mod serving;
 mod streamed;
 mod transcode;
 mod trust;
@@ -44,12 +47,14 @@ use tokio::task::JoinSet;
 
 pub use config::Config;
 use config::Origins;
+use contracts::Folder;
 use limits::Limits;
 use listener::Listener;
-use pages::Pages;
+use own::Own;
 use places::Places;
-use plan::Plan;
 use proxy::Gateway;
+use reload::Followed;
+use serving::{Current, Maker, ServingError};
 use trust::Trust;
 use trust::token::Tokens;
 use upstream::Targets;
@@ -65,10 +70,8 @@ const OWN_STREAMS_OF_ONE: usize = 50;
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("the routes are not a plan: {0}")]
-    Plan(#[from] plan::PlanError),
     #[error(transparent)]
-    Upstream(#[from] upstream::MissingUpstream),
+    Serving(#[from] ServingError),
     #[error(transparent)]
     Listen(#[from] listener::ListenError),
     #[error(transparent)]
@@ -126,27 +129,28 @@ pub fn run(config: Config) -> ExitCode {
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
-    let contracts = grimoire_proto::descriptors();
-    let routes = Routes::compile(config, contracts)?;
-    let table = routes.plan.table();
-    let answer =
-        move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], table.clone()));
-    let admin = Router::new().route("/routes", get(answer));
+    let prepared = Prepared::new(config, grimoire_proto::descriptors()).await?;
+    let current = prepared.current.clone();
+    let table = move || {
+        let table = current.load().plan.table();
+        std::future::ready(([(header::CONTENT_TYPE, "application/json")], table))
+    };
+    let admin = Router::new().route("/routes", get(table));
     let process = Process::start("gateway", &config.process, admin).await?;
-    let started = open(config, contracts, routes, &process).await?;
+    let started = open(config, prepared, &process)?;
     process.started();
     Ok(started.serve(&process).await?)
 }
 
-/// Opens the port for the services of `contracts` and begins to follow what the gateway needs to know; the condition `trust` of
-/// `process` holds when it is known.
+/// Opens the port for the services of `contracts`, and of the folder of contracts where there is one, and begins to follow what the
+/// gateway needs to know; the condition `trust` of `process` holds when it is known.
 pub async fn start(
     config: &Config,
     contracts: &DescriptorPool,
     process: &Process,
 ) -> Result<Started, StartError> {
-    let routes = Routes::compile(config, contracts)?;
-    open(config, contracts, routes, process).await
+    let prepared = Prepared::new(config, contracts).await?;
+    open(config, prepared, process)
 }
 
 /// The description of the API as a gateway with this configuration would serve it: OpenAPI 3.1.
@@ -154,37 +158,60 @@ pub async fn start(
 /// # Errors
 /// Where the contracts make no plan.
 pub fn openapi(config: &Config) -> Result<serde_json::Value, StartError> {
-    let routes = Routes::compile(config, grimoire_proto::descriptors())?;
-    Ok(openapi::document(&routes.plan))
+    let folder = folder(config)?;
+    let compiled_in = grimoire_proto::descriptors();
+    let contracts = serving::contracts(config, compiled_in, folder.as_ref());
+    let contracts = contracts.map_err(ServingError::from)?;
+    let plan = serving::plan(config, &contracts, &Limits::new(&config.limits));
+    Ok(openapi::document(&plan.map_err(ServingError::from)?))
+}
+
+/// What the folder of contracts has, where there is one.
+fn folder(config: &Config) -> Result<Option<Folder>, ServingError> {
+    let folder = config.contracts_dir.as_deref().map(Folder::read);
+    Ok(folder.transpose()?)
 }
 
 /// What is made of the contracts before anything runs.
-struct Routes {
-    plan: Arc<Plan>,
-    limits: Arc<Limits>,
+struct Prepared {
+    own: Own,
+    maker: Maker,
+    current: Arc<Current>,
+    folder: Option<Followed>,
 }
 
-impl Routes {
-    fn compile(config: &Config, contracts: &DescriptorPool) -> Result<Self, StartError> {
-        let limits = Limits::new(&config.limits);
-        let mut plan = Plan::compile(contracts, &config.bounds, &limits, config.reflects())?;
-        if config.documents() {
-            plan.pages = Pages::new(&openapi::document(&plan));
-        }
+impl Prepared {
+    async fn new(config: &Config, contracts: &DescriptorPool) -> Result<Self, StartError> {
+        let own = Own::open().await?;
+        let maker = Maker {
+            config: config.clone(),
+            compiled_in: contracts.clone(),
+            limits: Arc::new(Limits::new(&config.limits)),
+            own: own.address,
+            health: own.health.clone(),
+        };
+        let folder = folder(config)?;
+        let serving = maker.make(folder.as_ref(), &Targets::default())?;
+        let folder = folder.zip(config.contracts_dir.clone());
         Ok(Self {
-            plan: Arc::new(plan),
-            limits: Arc::new(limits),
+            own,
+            maker,
+            current: Current::new(serving),
+            folder: folder.map(|(folder, path)| Followed {
+                path,
+                mark: folder.mark,
+            }),
         })
     }
 }
 
-async fn open(
-    config: &Config,
-    contracts: &DescriptorPool,
-    routes: Routes,
-    process: &Process,
-) -> Result<Started, StartError> {
-    let Routes { plan, limits } = routes;
+fn open(config: &Config, prepared: Prepared, process: &Process) -> Result<Started, StartError> {
+    let Prepared {
+        own,
+        maker,
+        current,
+        folder,
+    } = prepared;
     process
         .environment
         .refuse_loopback("GRIMOIRE_ISSUER", &config.tokens.issuer)?;
@@ -198,31 +225,8 @@ async fn open(
     let open_store = store.is_some_and(|store| store.password().is_none());
     process.environment.refuse("RATE_LIMIT_URL", open_store)?;
     metrics::prepare();
-    metrics::plan(&plan.hash());
 
     let stop = &process.stop;
-    let services = contracts
-        .services()
-        .map(|service| service.full_name().to_owned());
-    let services = services.filter(|service| plan.serves(service)).collect();
-    let descriptors = config
-        .reflects()
-        .then_some(grimoire_proto::EDGE_DESCRIPTOR_SET);
-    let (own, serve_own) = own::serve(
-        descriptors,
-        services,
-        process.readiness.clone(),
-        stop.clone(),
-    )
-    .await?;
-    let mut needed = plan.upstreams();
-    needed.insert(AUTH.to_owned());
-    let targets = Arc::new(Targets::new(
-        needed,
-        &config.upstreams.0,
-        own,
-        config.worker_threads(),
-    )?);
     let listener = Listener::open(config.listen)?;
 
     let trust = Arc::new(Trust::new());
@@ -235,17 +239,29 @@ async fn open(
             name
         });
     };
-    beside("the server of reflection and health", serve_own.boxed());
-    beside("the look for addresses of services", {
-        let (targets, stop) = (targets.clone(), stop.clone());
-        async move { targets.keep_current(stop).await }.boxed()
+    beside("the server of reflection and health", {
+        let readiness = process.readiness.clone();
+        own.serve(current.clone(), readiness, stop.clone()).boxed()
     });
+    beside("the look for addresses of services", {
+        let (current, stop) = (current.clone(), stop.clone());
+        async move { current.keep_addresses(stop).await }.boxed()
+    });
+    let limits = maker.limits.clone();
+    if let Some(folder) = folder {
+        let following = reload::follow(folder, Arc::new(maker), current.clone(), stop.clone());
+        beside(
+            "the following of the folder of contracts",
+            following.boxed(),
+        );
+    }
     beside("the keeping of limits", {
         let (limits, stop) = (limits.clone(), stop.clone());
         async move { limits.keep_house(stop).await }.boxed()
     });
-    if let Some(auth) = targets.get(AUTH) {
-        let following = trust::follow::follow(trust.clone(), auth.clone(), stop.clone());
+    // No folder changes where it is.
+    if let Some(auth) = current.load().targets.get(AUTH).cloned() {
+        let following = trust::follow::follow(trust.clone(), auth, stop.clone());
         beside("the following of trust", following.boxed());
     }
     beside("the readiness of trust", {
@@ -263,8 +279,7 @@ async fn open(
 
     let gateway = Gateway {
         tokens: Tokens::new(&config.tokens, trust.clone()),
-        plan,
-        targets,
+        current,
         trust,
         limits,
         origins,

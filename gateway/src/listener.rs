@@ -66,11 +66,13 @@ impl Listener {
     pub(crate) async fn serve(self, gateway: Gateway, config: &Config, stop: CancellationToken) {
         let conf = ServerConf {
             threads: config.worker_threads(),
+            // How often a call is tried is for the gateway to say.
+            max_retries: usize::MAX,
             ..ServerConf::default()
         };
         let connections = &config.connections;
         let bounds = Arc::new(Bounds::new(
-            gateway.plan.clone(),
+            gateway.current.clone(),
             connections.idle(),
             config.bounds.max_head,
         ));

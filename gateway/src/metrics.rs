@@ -1,5 +1,6 @@
 //! What the gateway measures. Handles are looked up once and kept where they are used.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -7,9 +8,19 @@ use grimoire_proto::Reason;
 use http::Method;
 use telemetry::metrics::{self, SECONDS};
 use telemetry::names;
+use telemetry::prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
 use telemetry::prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
 use crate::places::Full;
+use crate::serving::Serving;
+
+const REQUEST_LABELS: [&str; 3] = [
+    "http_request_method",
+    "http_route",
+    "http_response_status_code",
+];
+const CALL_LABELS: [&str; 2] = ["server_address", "rpc_response_status_code"];
+const RETRY_LABELS: [&str; 1] = ["server_address"];
 
 /// Requests of one route.
 pub(crate) struct RouteMetrics {
@@ -157,18 +168,35 @@ pub(crate) fn revocations() -> IntGauge {
 /// Calls of one upstream.
 pub(crate) fn upstream_calls() -> HistogramVec {
     let help = "Seconds from the first byte of a call to the last of its answer";
-    metrics::histogram_vec(
-        names::RPC_CLIENT_CALL_DURATION,
-        help,
-        &["server_address", "rpc_response_status_code"],
-        SECONDS,
-    )
+    metrics::histogram_vec(names::RPC_CLIENT_CALL_DURATION, help, &CALL_LABELS, SECONDS)
 }
 
 pub(crate) fn retries(upstream: &str) -> IntCounter {
+    upstream_retries().with_label_values(&[upstream])
+}
+
+fn upstream_retries() -> IntCounterVec {
     metrics::counter_vec(
         names::GATEWAY_RETRIES,
-        "Calls that were sent a second time",
+        "Tries of calls after their first",
+        &RETRY_LABELS,
+    )
+}
+
+/// Addresses of one upstream that are passed over.
+pub(crate) fn ejected(upstream: &str) -> IntGauge {
+    metrics::gauge_vec(
+        names::GATEWAY_EJECTED,
+        "Addresses of a service that are passed over",
+        &["server_address"],
+    )
+    .with_label_values(&[upstream])
+}
+
+pub(crate) fn ejections(upstream: &str) -> IntCounter {
+    metrics::counter_vec(
+        names::GATEWAY_EJECTIONS,
+        "Times that an address of a service was passed over",
         &["server_address"],
     )
     .with_label_values(&[upstream])
@@ -188,15 +216,66 @@ pub(crate) fn slow_clients() -> IntCounter {
     )
 }
 
-/// Says which routes this gateway has.
-pub(crate) fn plan(hash: &str) {
-    metrics::gauge_vec(
+/// Says which plan is in force.
+pub(crate) fn plan(serving: &Serving) {
+    let hash = serving.plan.hash.as_str();
+    let plans = metrics::gauge_vec(
         names::GATEWAY_PLAN,
         "The routing plan in use; always 1",
         &["hash"],
-    )
-    .with_label_values(&[hash])
-    .set(1);
+    );
+    plans.with_label_values(&[hash]).set(1);
+    retain(&plans, &["hash"], |labels| labels == [hash]);
+}
+
+/// What became of a change of the folder of contracts.
+pub(crate) enum Reload {
+    Applied,
+    Refused,
+}
+
+/// Counts it, and says whether what the folder has is in force.
+pub(crate) fn reloaded(outcome: Reload) {
+    let (outcome, refused) = match outcome {
+        Reload::Applied => ("applied", 0),
+        Reload::Refused => ("refused", 1),
+    };
+    RELOADS.with_label_values(&[outcome]).inc();
+    PLAN_REFUSED.set(refused);
+}
+
+/// Forgets the series of routes and upstreams that are not served. Reloads, also those that were refused, would pile them up.
+pub(crate) fn forget_but(serving: &Serving) {
+    let routes = serving.plan.metric_names();
+    // What no route was found for has an empty one.
+    retain(&REQUESTS, &REQUEST_LABELS, |labels| {
+        labels[1].is_empty() || routes.contains(labels[1])
+    });
+    let upstreams: HashSet<&str> = serving.targets.names().collect();
+    let served = |labels: &[&str]| upstreams.contains(labels[0]);
+    retain(&upstream_calls(), &CALL_LABELS, served);
+    retain(&upstream_retries(), &RETRY_LABELS, served);
+}
+
+fn retain<B: MetricVecBuilder>(
+    metric: &MetricVec<B>,
+    names: &[&str],
+    keep: impl Fn(&[&str]) -> bool,
+) {
+    for family in metric.collect() {
+        for series in family.get_metric() {
+            let labels = series.get_label();
+            let value = |name: &&str| {
+                let label = labels.iter().find(|label| label.name() == *name);
+                label.map_or("", |label| label.value())
+            };
+            let values: Vec<&str> = names.iter().map(value).collect();
+            if !keep(&values) {
+                // Nobody else removes any.
+                let _ = metric.remove_label_values(&values);
+            }
+        }
+    }
 }
 
 /// Makes the series of every reason that the gateway gives itself, so that each starts at 0.
@@ -230,6 +309,10 @@ pub(crate) fn prepare() {
     for bound in ["altogether", "address"] {
         CONNECTIONS_REFUSED.with_label_values(&[bound]);
     }
+    for outcome in ["applied", "refused"] {
+        RELOADS.with_label_values(&[outcome]);
+    }
+    LazyLock::force(&PLAN_REFUSED);
     hung_calls();
     slow_clients();
     limit_store_away();
@@ -239,16 +322,24 @@ pub(crate) fn prepare() {
 }
 
 static REQUESTS: LazyLock<HistogramVec> = LazyLock::new(|| {
-    let labels = [
-        "http_request_method",
-        "http_route",
-        "http_response_status_code",
-    ];
     metrics::histogram_vec(
         names::HTTP_SERVER_REQUEST_DURATION,
         "Seconds from a request to its answer",
-        &labels,
+        &REQUEST_LABELS,
         SECONDS,
+    )
+});
+static RELOADS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metrics::counter_vec(
+        names::GATEWAY_PLAN_RELOADS,
+        "Changes of the folder of contracts",
+        &["outcome"],
+    )
+});
+static PLAN_REFUSED: LazyLock<IntGauge> = LazyLock::new(|| {
+    metrics::gauge(
+        names::GATEWAY_PLAN_REFUSED,
+        "Whether what the folder of contracts has is refused, and a plan before it in force",
     )
 });
 static REFUSALS: LazyLock<IntCounterVec> = LazyLock::new(|| {

@@ -1,19 +1,21 @@
 //! Native gRPC, which Pingora passes through: where a call goes, what its service is told, and how much of it there may be.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use grimoire_proto::Reason;
 use http::{HeaderMap, HeaderValue, header};
 use pingora::http::RequestHeader;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType};
+use pingora::proxy::Session;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
+use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::deadline::time_left;
 use crate::exchange::Exchange;
 use crate::filters::route::Target;
 use crate::plan::OWN;
 use crate::problem::Problem;
-use crate::upstream::{CONNECT, grpc_timeout};
+use crate::upstream::{CONNECT, Tries, grpc_timeout};
 
 /// How long a connection to a service may be idle.
 const IDLE: Duration = Duration::from_secs(60);
@@ -24,15 +26,13 @@ const PING: Duration = Duration::from_secs(10);
 /// A gRPC message has a head of five bytes.
 const FRAME: usize = 5;
 
-/// The connection of a call, or of its second try.
-pub(crate) fn peer(exchange: &mut Exchange, threads: usize) -> pingora::Result<HttpPeer> {
-    let upstream = exchange.upstream.as_ref();
-    let turn = *exchange
-        .turn
-        .get_or_insert_with(|| upstream.map_or(0, |upstream| upstream.turn()));
-    let address =
-        upstream.and_then(|upstream| upstream.address(turn.wrapping_add(exchange.tries.into())));
-    let (address, turn) = address.ok_or_else(|| Error::new_up(ErrorType::ConnectNoRoute))?;
+/// The connection of a call, when its next try is due.
+pub(crate) async fn peer(exchange: &mut Exchange, threads: usize) -> pingora::Result<HttpPeer> {
+    let nowhere = || Error::new_up(ErrorType::ConnectNoRoute);
+    let upstream = exchange.upstream.clone().ok_or_else(nowhere)?;
+    let tries = exchange.tries.get_or_insert_with(|| Tries::of(&upstream));
+    let turn = tries.next().await;
+    let (address, turn) = upstream.address(turn).ok_or_else(nowhere)?;
     let mut peer = HttpPeer::new(address, false, String::new());
     // As many connections as worker threads: calls on one take turns on its lock.
     peer.group_key = (turn % threads) as u64;
@@ -46,6 +46,39 @@ pub(crate) fn peer(exchange: &mut Exchange, threads: usize) -> pingora::Result<H
     Ok(peer)
 }
 
+/// Where a connection to a service leads.
+pub(crate) fn address(peer: &HttpPeer) -> Option<SocketAddr> {
+    peer.address().as_inet().copied()
+}
+
+/// Whether a call that failed with its connection, or for the lack of one, is sent again: as any other, see [`Tries`], as long as nothing
+/// was answered and what was read of its body is still there.
+pub(crate) fn again(session: &Session, exchange: &mut Exchange, error: &Error, seen: bool) -> bool {
+    let left = time_left(&session.req_header().headers, exchange);
+    let target = exchange.target.as_ref();
+    let (Some(route), Some(upstream), Some(tries)) = (
+        target.and_then(Target::route),
+        &exchange.upstream,
+        &mut exchange.tries,
+    ) else {
+        return false;
+    };
+    let again = *error.esource() == ErrorSource::Upstream
+        && session.response_written().is_none()
+        && !session.retry_buffer_truncated()
+        && tries.again(
+            upstream,
+            seen,
+            route.repeatable,
+            left.unwrap_or(Duration::MAX),
+        );
+    if again {
+        // The body is passed from its beginning.
+        exchange.passed = 0;
+    }
+    again
+}
+
 /// Says who calls in place of what the client said for itself, and how much time is left.
 pub(crate) fn tell(request: &mut RequestHeader, exchange: &Exchange) -> pingora::Result<()> {
     let metadata = exchange.metadata(&request.headers);
@@ -55,11 +88,12 @@ pub(crate) fn tell(request: &mut RequestHeader, exchange: &Exchange) -> pingora:
     for theirs in ["traceparent", "tracestate", "baggage"] {
         request.remove_header(theirs);
     }
-    for (name, value) in &metadata {
-        request.insert_header(name, value.clone())?;
+    for (name, value) in metadata {
+        request.insert_header(name, value)?;
     }
     request.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
     if let Some(upstream) = &exchange.upstream {
+        upstream.takes_calls();
         request.insert_header(header::HOST, upstream.authority.clone())?;
     }
     if let Some(left) = time_left(&request.headers, exchange) {

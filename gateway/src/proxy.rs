@@ -1,5 +1,6 @@
 //! The way of a request through the gateway. `Gateway::chain` has the order of its links.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use grimoire_proto::Reason;
 use http::{HeaderMap, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
@@ -21,16 +23,17 @@ use crate::filters::cors::{self, CrossOrigin};
 use crate::filters::route::Target;
 use crate::filters::{access, guards, identity_headers, rate_limit, request_id, route, token};
 use crate::limits::Limits;
-use crate::listener::HeadBound;
+use crate::listener::{HeadBound, becomes_a_stream};
 use crate::places::Places;
-use crate::plan::{OWN, Plan, Shape};
+use crate::plan::{OWN, Shape};
 use crate::problem::{self, Problem};
 use crate::protocol::Protocol;
+use crate::serving::Current;
 use crate::streamed::{self, Streamed};
 use crate::trust::Trust;
 use crate::trust::keys::JWKS_MAX_AGE;
 use crate::trust::token::Tokens;
-use crate::upstream::Targets;
+use crate::upstream::not_processed;
 use crate::{client_address, grpc_web, log_line, metrics, own, pass_through, rest};
 
 /// What is left of a body that was refused is read for at most this long, to keep the connection.
@@ -40,8 +43,7 @@ const READING: Duration = Duration::from_secs(5);
 
 /// The gateway as Pingora drives it.
 pub(crate) struct Gateway {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) targets: Arc<Targets>,
+    pub(crate) current: Arc<Current>,
     pub(crate) trust: Arc<Trust>,
     pub(crate) tokens: Tokens,
     pub(crate) limits: Arc<Limits>,
@@ -77,19 +79,27 @@ impl Gateway {
     ) -> Result<Step, Box<Problem>> {
         let checked = guards::check(session, self.max_head);
         identity_headers::strip(session.req_header_mut());
-        let found =
-            checked.and_then(|()| route::find(&self.plan, session.req_header(), exchange.protocol));
-        exchange.target = found.as_ref().ok().cloned();
+        let (found, policy) = {
+            let serving = self.current.load();
+            let found = checked.and_then(|()| {
+                // Both are of one plan, and stay this request's whatever is served next.
+                let target = route::find(&serving.plan, session.req_header(), exchange.protocol)?;
+                let route = target.route();
+                let upstream =
+                    route.and_then(|route| serving.targets.get(&route.upstream).cloned());
+                Ok((target, upstream))
+            });
+            (found, serving.plan.policy.clone())
+        };
+        exchange.target = found.as_ref().ok().map(|(target, _)| target.clone());
         exchange.cross_origin = cors::check(&self.origins, session.req_header());
         let route = exchange.target.as_ref().and_then(Target::route).cloned();
-        let policy = route
-            .as_ref()
-            .map_or(&self.plan.policy, |route| &route.policy);
-        exchange.policy = Some(policy.clone());
+        let policy = route.as_ref().map_or(policy, |route| route.policy.clone());
+        exchange.policy = Some(policy);
         // Whatever is refused is charged first, or refusals would be free.
         let charged = rate_limit::address(&self.limits, exchange.client, route.as_deref());
         exchange.standing = Some(charged.await?);
-        let target = found?;
+        let (target, upstream) = found?;
         let Some(route) = route else {
             return self.own(target, &exchange.cross_origin).map(Step::Answer);
         };
@@ -102,7 +112,6 @@ impl Gateway {
             exchange.standing = Some(standing.tighter(exchange.standing.take()));
         }
 
-        let upstream = self.targets.get(&route.upstream).cloned();
         let upstream = upstream
             .ok_or_else(|| Problem::internal(&format!("no upstream {}", route.upstream)))?;
         match (target, exchange.protocol) {
@@ -122,6 +131,10 @@ impl Gateway {
                 }
                 exchange.upstream = Some(upstream.clone());
                 let Protocol::GrpcWeb(encoding) = protocol else {
+                    // The bound of this stream may be of a plan that did not know the route.
+                    if route.deadline.is_none() {
+                        becomes_a_stream();
+                    }
                     return Ok(Step::PassThrough);
                 };
                 let prepared = grpc_web::prepare(session, exchange, &route, &upstream, encoding);
@@ -248,7 +261,9 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         exchange: &mut Exchange,
     ) -> pingora::Result<Box<HttpPeer>> {
-        pass_through::peer(exchange, self.threads).map(Box::new)
+        pass_through::peer(exchange, self.threads)
+            .await
+            .map(Box::new)
     }
 
     async fn upstream_request_filter(
@@ -294,16 +309,50 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    /// A service that could not be reached saw nothing, so the next address may be tried.
-    fn fail_to_connect(
+    async fn connected_to_upstream(
         &self,
         _session: &mut Session,
-        _peer: &HttpPeer,
+        _reused: bool,
+        peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if let (Some(upstream), Some(address)) = (&exchange.upstream, pass_through::address(peer)) {
+            upstream.reached(address);
+        }
+        Ok(())
+    }
+
+    /// A service that could not be reached saw nothing.
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        peer: &HttpPeer,
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        exchange.tries += 1;
-        error.set_retry(exchange.tries < 2);
+        if let (Some(upstream), Some(address)) = (&exchange.upstream, pass_through::address(peer)) {
+            upstream.failed(address);
+        }
+        let again = pass_through::again(session, exchange, &error, false);
+        error.set_retry(again);
+        error
+    }
+
+    /// Pingora itself repeats nothing that is a POST.
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        exchange: &mut Exchange,
+        _client_reused: bool,
+    ) -> Box<Error> {
+        let seen = !not_processed(error.root_cause());
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        let again = pass_through::again(session, exchange, &error, seen);
+        error.set_retry(again);
         error
     }
 

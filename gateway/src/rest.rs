@@ -25,11 +25,11 @@ pub(crate) async fn call(
     upstream: &Upstream,
 ) -> Result<Answer, Box<Problem>> {
     let message = message(session, exchange, binding).await?;
-    let headers = exchange.metadata(&session.req_header().headers);
+    let metadata = exchange.metadata(&session.req_header().headers);
     let answer = upstream
         .call(Call {
             route: &binding.route,
-            headers,
+            metadata,
             message,
             deadline: deadline(exchange, binding),
         })

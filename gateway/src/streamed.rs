@@ -76,7 +76,7 @@ pub(crate) async fn answer(
     } = streamed;
     let call = Call {
         route: &route,
-        headers: exchange.metadata(&session.req_header().headers),
+        metadata: exchange.metadata(&session.req_header().headers),
         message,
         deadline,
     };

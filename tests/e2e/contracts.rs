@@ -1,29 +1,77 @@
-//! What the contracts promise is tried end to end: each method over gRPC and over HTTP, and each reason for which a call can fail.
+//! What the contracts promise is tried end to end: each method over gRPC and over HTTP, each option of a method, and each reason for which a
+//! call can fail.
 
 mod sources;
 
 use std::collections::BTreeSet;
 
 use grimoire_proto::Reason;
+use grimoire_proto::access;
 use grimoire_proto::http::{self, HttpRule, Pattern};
 
 use crate::grpc::methods;
 use sources::Sources;
 
 /// Reasons that no test here can provoke, and where they are held instead.
-const ELSEWHERE: [(&str, &str); 4] = [
+const ELSEWHERE: [(&str, &str); 3] = [
     ("UNSPECIFIED", "is never sent"),
     (
         "INTERNAL",
         "nothing that a client sends leads there: gateway/tests/it and services/chassis/tests/it break something",
     ),
     (
-        "PEER_NOT_ALLOWED",
-        "needs the identities of a mesh: services/chassis/tests/it",
-    ),
-    (
         "SCOPE_REQUIRED",
         "no method asks for a scope yet: gateway/src/filters/access.rs",
+    ),
+];
+
+/// The levels of access, and the other options of a method, each with the test that tries it for every method that has it.
+const OPTIONS: [(&str, &str); 10] = [
+    (
+        "LEVEL_PUBLIC",
+        "a_token_makes_no_difference_to_a_method_for_everybody",
+    ),
+    (
+        "LEVEL_SIGNED_IN",
+        "a_method_for_people_who_are_signed_in_needs_a_token",
+    ),
+    (
+        "LEVEL_MESH",
+        "methods_for_other_processes_do_not_exist_at_the_gateway",
+    ),
+    ("roles", "a_method_for_a_role_needs_it"),
+    ("owner", "what_belongs_to_another_person_does_not_exist"),
+    (
+        "callers",
+        "in_a_mesh_a_method_is_open_to_those_whom_the_contract_names",
+    ),
+    (
+        "recent_login",
+        "who_proved_long_ago_who_they_are_proves_it_again_where_that_is_asked",
+    ),
+    (
+        "limit_class",
+        "a_method_of_a_limit_class_has_the_budget_of_its_class",
+    ),
+    (
+        "max_body_bytes",
+        "a_body_over_the_bound_of_its_method_is_refused",
+    ),
+    (
+        "fresh_trust",
+        "while_revocations_may_be_missing_what_does_not_go_without_them_is_refused",
+    ),
+];
+
+/// Options that no test here can try, and where they are held instead.
+const OPTIONS_ELSEWHERE: [(&str, &str); 2] = [
+    (
+        "scopes",
+        "no method has one yet: gateway/src/filters/access.rs",
+    ),
+    (
+        "deadline_ms",
+        "would take as long: gateway/src/plan/tests.rs, and life.rs for the deadline that the others have",
     ),
 ];
 
@@ -84,6 +132,41 @@ fn each_reason_is_provoked_or_held_elsewhere() {
     );
     let gone = elsewhere.iter().filter(|reason| !known.contains(reason));
     assert_eq!(gone.count(), 0, "a reason of the table is none");
+}
+
+#[test]
+fn each_option_of_a_method_is_tried_or_held_elsewhere() {
+    let sources = Sources::read();
+    let contracts = grimoire_proto::descriptors();
+    let levels = contracts.get_enum_by_name("grimoire.options.v1.Level");
+    let levels = levels.expect("the enum of levels");
+    let mut options: Vec<String> = levels
+        .values()
+        .filter(|level| level.number() != 0)
+        .map(|level| level.name().to_owned())
+        .collect();
+    for message in ["Access", "Edge"] {
+        let message = contracts.get_message_by_name(&format!("grimoire.options.v1.{message}"));
+        let message = message.expect("an option of methods");
+        let fields = message.fields().map(|field| field.name().to_owned());
+        options.extend(fields.filter(|field| field != "level"));
+    }
+    options.sort_unstable();
+    let tried = OPTIONS.iter().map(|(option, _)| (*option).to_owned());
+    let elsewhere = OPTIONS_ELSEWHERE.iter();
+    let elsewhere = elsewhere.map(|(option, _)| (*option).to_owned());
+    let mut listed: Vec<String> = tried.chain(elsewhere).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, options, "in neither table, in both, or no option");
+
+    for (option, test) in OPTIONS {
+        assert!(sources.have_test(test), "{option}: there is no test {test}");
+    }
+    let scoped = methods().into_iter().filter(|method| {
+        let access = access::of(method).expect("an access option");
+        !access.scopes.is_empty()
+    });
+    assert_eq!(scoped.count(), 0, "a scope can be tried now: try it");
 }
 
 fn binding(rule: &HttpRule) -> (&str, &str) {

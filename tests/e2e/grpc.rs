@@ -4,17 +4,17 @@ mod at_the_door;
 mod behind_it;
 mod in_a_browser;
 mod journey;
+mod options;
+mod visitor;
 mod wrong_input;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use grimoire_proto::Reason;
-use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
-use tests::grpc_web::Encoding;
-use tests::rest::{Client, next_address};
+use prost_reflect::MethodDescriptor;
+use tests::rest::next_address;
 use tests::stack::TestStack;
-use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -62,7 +62,7 @@ pub(crate) fn refused(status: &Status, reason: &str) -> ErrorDetails {
 
 /// Panics unless the status has this reason and blames this field.
 #[track_caller]
-fn blamed(status: &Status, reason: &str, field: &str) {
+pub(crate) fn blamed(status: &Status, reason: &str, field: &str) {
     let details = refused(status, reason);
     let violations = details.bad_request().map(|bad| &bad.field_violations[..]);
     assert_eq!(
@@ -72,46 +72,6 @@ fn blamed(status: &Status, reason: &str, field: &str) {
         Some(field),
         "{status:?}"
     );
-}
-
-/// Calls any unary method with a message in which the named fields are set.
-async fn call(
-    channel: &Channel,
-    method: &MethodDescriptor,
-    fields: &[(&str, &str)],
-    metadata: &[(&'static str, &str)],
-) -> Result<(), Status> {
-    let mut client = Grpc::new(channel.clone());
-    client.ready().await.expect("a connection");
-    let codec = tonic_prost::ProstCodec::<DynamicMessage, ()>::default();
-    client
-        .unary(
-            with(metadata, message(method, fields)),
-            path(method).parse().expect("names make a path"),
-            codec,
-        )
-        .await
-        .map(|_| ())
-}
-
-/// The same over gRPC-Web.
-async fn call_web(
-    client: &Client,
-    encoding: Encoding,
-    method: &MethodDescriptor,
-    fields: &[(&str, &str)],
-) -> Result<(), Status> {
-    let message = message(method, fields);
-    let answer = client.grpc_web(encoding, &path(method), &message).await;
-    answer.map(drop)
-}
-
-fn message(method: &MethodDescriptor, fields: &[(&str, &str)]) -> DynamicMessage {
-    let mut message = DynamicMessage::new(method.input());
-    for (name, value) in fields {
-        message.set_field_by_name(name, Value::String((*value).to_owned()));
-    }
-    message
 }
 
 fn path(method: &MethodDescriptor) -> String {

@@ -1,13 +1,17 @@
 //! End-to-end tests: the built programs, a private PostgreSQL and Apache Kafka, and clients that see only what anybody sees.
 
+mod added_service;
 mod addresses;
 mod admin;
+mod chaos;
 mod compose;
 mod configuration;
 mod contracts;
 mod dashboards;
+mod deletion;
 mod docs;
 mod environment;
+mod export;
 mod faults;
 mod grpc;
 mod journey;

@@ -30,7 +30,7 @@ async fn login(client: &Client, email: &str, password: &str) -> Value {
 }
 
 /// The session of `person` proved a day ago who it is, and has a new access token that says so.
-async fn after_a_day(stack: &TestStack, person: &Person) -> Client {
+pub(crate) async fn after_a_day(stack: &TestStack, person: &Person) -> Client {
     let url = stack.stack.instance().database_url("auth").unwrap();
     let mut database = PgConnection::connect(&url).await.unwrap();
     sqlx::query(

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 use testkit::Redis;
-use tests::program::Gateway;
+use tests::program::Replica;
 use tests::rest::{Client, next_address};
 use tests::stack::{eventually, shared};
 
 const AWAY: &str = "gateway_limit_store_away";
 const FALLBACKS: &str = "gateway_limit_fallbacks_total";
 
-async fn until_away(gateways: &[Gateway], away: f64) {
+async fn until_away(gateways: &[Replica], away: f64) {
     for gateway in gateways {
         eventually("the store to come or go", || async {
             (gateway.metric(AWAY).await == away).then_some(())
@@ -25,8 +25,8 @@ async fn passwords_are_tried_ten_times_a_minute_however_many_gateways_there_are(
     let mut environment = system.environment("gateway");
     environment.insert("RATE_LIMIT_URL".to_owned(), redis.url());
     let gateways = [
-        Gateway::start(environment.clone()).await,
-        Gateway::start(environment).await,
+        Replica::start("gateway", environment.clone()).await,
+        Replica::start("gateway", environment).await,
     ];
     until_away(&gateways, 0.0).await;
 

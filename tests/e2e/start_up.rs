@@ -72,6 +72,13 @@ async fn a_malformed_variable_is_named_with_what_it_should_be() {
         ),
         (
             "auth",
+            "GRIMOIRE_USER_URL",
+            "user:50052",
+            MISUSE,
+            "such as http://",
+        ),
+        (
+            "auth",
             "AUTH_DATABASE_URL",
             "nonsense",
             FAILURE,
@@ -153,6 +160,13 @@ async fn a_malformed_variable_is_named_with_what_it_should_be() {
             "https://app.example.com/",
             MISUSE,
             "without a path",
+        ),
+        (
+            "gateway",
+            "GRIMOIRE_CONTRACTS_DIR",
+            "/nowhere",
+            FAILURE,
+            "/nowhere cannot be read",
         ),
         (
             "gateway",

@@ -342,10 +342,10 @@ async fn a_bad_token_takes_nothing_from_a_public_method() {
 }
 
 /// auth as long as it neither runs nor ends.
-struct Frozen<'a>(&'a Stack);
+pub(crate) struct Frozen<'a>(&'a Stack);
 
 impl<'a> Frozen<'a> {
-    fn auth(stack: &'a Stack) -> Self {
+    pub(crate) fn auth(stack: &'a Stack) -> Self {
         stack.kill("auth", Signal::SIGSTOP).unwrap();
         Self(stack)
     }

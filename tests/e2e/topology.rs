@@ -124,6 +124,16 @@ fn a_process_calls_the_engines_that_its_variables_lead_to() {
 }
 
 #[test]
+fn an_account_is_erased_when_each_service_with_a_database_has_erased_it() {
+    let topology = topology();
+    let keep_data: BTreeSet<&str> = topology
+        .databases()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(keep_data, BTreeSet::from(auth::ERASING_SERVICES));
+}
+
+#[test]
 fn services_readme_lists_the_deployables_of_the_topology_and_the_other_folders_as_parts() {
     let text = fs::read_to_string(root().join("services/README.md")).expect("services/README.md");
     let mut listed: BTreeMap<String, String> = BTreeMap::new();

@@ -53,20 +53,48 @@ impl Client {
         path: &str,
         message: &impl Message,
     ) -> Result<Vec<u8>, Status> {
-        let message = message.encode_to_vec();
-        let length = u32::try_from(message.len()).expect("a small message");
-        let frame = [&[0][..], &length.to_be_bytes(), &message].concat();
-        self.grpc_web_body(encoding, path, encoding.write(frame))
+        self.grpc_web_body(encoding, path, encoding.write(frame(message)))
             .await
     }
 
-    /// Sends any body as that of a call.
+    /// Sends any body as that of a unary call.
     pub async fn grpc_web_body(
         &self,
         encoding: Encoding,
         path: &str,
         body: Vec<u8>,
     ) -> Result<Vec<u8>, Status> {
+        let (messages, status) = self.grpc_web_messages(encoding, path, body).await;
+        if status.code() != tonic::Code::Ok {
+            assert!(messages.is_empty(), "{path}: a message beside {status:?}");
+            return Err(status);
+        }
+        let [message]: [Vec<u8>; 1] = messages.try_into().expect("one message");
+        Ok(message)
+    }
+
+    /// Makes a call that is answered by a stream.
+    pub async fn grpc_web_stream(
+        &self,
+        encoding: Encoding,
+        path: &str,
+        message: &impl Message,
+    ) -> Result<Vec<Vec<u8>>, Status> {
+        let body = encoding.write(frame(message));
+        let (messages, status) = self.grpc_web_messages(encoding, path, body).await;
+        match status.code() {
+            tonic::Code::Ok => Ok(messages),
+            _ => Err(status),
+        }
+    }
+
+    /// The messages of an answer, and how it ends.
+    async fn grpc_web_messages(
+        &self,
+        encoding: Encoding,
+        path: &str,
+        body: Vec<u8>,
+    ) -> (Vec<Vec<u8>>, Status) {
         let kind = encoding.content_type();
         let response = self.send_bytes(kind, path, body).await.expect("an answer");
         assert_eq!(response.status().as_u16(), 200, "{path}");
@@ -75,13 +103,15 @@ impl Client {
         let body = response.bytes().await.expect("a whole answer");
         let (messages, trailers) = frames(&encoding.read(&body));
         let status = Status::from_header_map(&trailers).expect("grpc-status");
-        if status.code() != tonic::Code::Ok {
-            assert!(messages.is_empty(), "{path}: a message beside {status:?}");
-            return Err(status);
-        }
-        let [message]: [Vec<u8>; 1] = messages.try_into().expect("one message");
-        Ok(message)
+        (messages, status)
     }
+}
+
+/// A message as it is sent.
+fn frame(message: &impl Message) -> Vec<u8> {
+    let message = message.encode_to_vec();
+    let length = u32::try_from(message.len()).expect("a small message");
+    [&[0][..], &length.to_be_bytes(), &message].concat()
 }
 
 /// The messages of a body and the trailers after them.

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod bench;
+pub mod chaos;
 pub mod collector;
 pub mod configuration;
 pub mod faults;
@@ -15,6 +16,9 @@ pub mod program;
 pub mod prometheus;
 pub mod recorded;
 pub mod reference;
+mod report;
 pub mod rest;
+pub mod revocation;
 pub mod smtp;
 pub mod stack;
+pub mod traffic;

@@ -179,14 +179,18 @@ async fn talk<C: Client>(
     while schedule.wait().await {
         let Some(request) = client.next() else { break };
         let sent = Instant::now();
-        let body = exchange(&mut connection, request, &mut buffer).await?;
+        let (status, body) = exchange(&mut connection, request, &mut buffer).await?;
+        if status != 200 {
+            return Err(format!("not 200: {}", String::from_utf8_lossy(&buffer)));
+        }
         latencies.push(sent.elapsed());
         client.answered(&buffer[body..])?;
     }
     Ok((client, latencies))
 }
 
-async fn connect(address: SocketAddr, number: u32) -> std::io::Result<TcpStream> {
+/// A connection from the address 127.32.0.1 and `number`.
+pub(crate) async fn connect(address: SocketAddr, number: u32) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((Ipv4Addr::from(0x7f20_0001 + number), 0)))?;
     let stream = socket.connect(address).await?;
@@ -194,12 +198,12 @@ async fn connect(address: SocketAddr, number: u32) -> std::io::Result<TcpStream>
     Ok(stream)
 }
 
-/// Sends a request, reads the whole answer into `buffer`, and says where its body begins.
-async fn exchange(
+/// Sends a request, reads the whole answer into `buffer`, and says its status and where its body begins.
+pub(crate) async fn exchange(
     connection: &mut TcpStream,
     request: &[u8],
     buffer: &mut Vec<u8>,
-) -> Result<usize, String> {
+) -> Result<(u16, usize), String> {
     let broken = |error: std::io::Error| format!("the connection broke: {error}");
     connection.write_all(request).await.map_err(broken)?;
     buffer.clear();
@@ -223,14 +227,22 @@ async fn exchange(
         if buffer.len() < body + length {
             continue;
         }
-        if !buffer.starts_with(b"HTTP/1.1 200") {
-            return Err(format!("not 200: {}", String::from_utf8_lossy(buffer)));
-        }
-        return Ok(body);
+        let Some(status) = status(buffer) else {
+            return Err(format!(
+                "no answer of HTTP/1.1: {}",
+                String::from_utf8_lossy(buffer)
+            ));
+        };
+        return Ok((status, body));
     }
 }
 
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+fn status(answer: &[u8]) -> Option<u16> {
+    let digits = answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack
         .windows(needle.len())
         .position(|window| window == needle)

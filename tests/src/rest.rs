@@ -65,6 +65,11 @@ impl Client {
         }
     }
 
+    /// The access token that it sends.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, None).await.expect("an answer")
     }

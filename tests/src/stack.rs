@@ -109,6 +109,22 @@ pub fn bin_dir() -> PathBuf {
         .expect("TEST_BIN_DIR is not set: run these tests by `./dev test [FILTER]`")
 }
 
+/// Variables for a load that comes from a few addresses and accounts: limits are on, and out of its way. Access tokens last as long as is
+/// allowed, so that no run outlives them.
+pub(crate) fn under_load() -> BTreeMap<String, String> {
+    let classes = ["credentials", "search", "admin"];
+    let classes = classes.map(|class| format!("{class}=1000000/s per address"));
+    let classes = classes.join(",");
+    [
+        ("GRIMOIRE_LIMIT_ADDRESS", "1000000/s"),
+        ("GRIMOIRE_LIMIT_ACCOUNT", "1000000/s"),
+        ("GRIMOIRE_LIMIT_CLASSES", classes.as_str()),
+        ("GRIMOIRE_ACCESS_TOKEN_LIFETIME", "600"),
+    ]
+    .map(|(variable, value)| (variable.to_owned(), value.to_owned()))
+    .into()
+}
+
 impl TestStack {
     /// Starts a system of its own in `.dev/test/NAME-PID`. `change` may change what it is started with.
     pub fn start(name: &str, change: impl FnOnce(&mut StackOptions)) -> Self {

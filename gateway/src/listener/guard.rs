@@ -14,9 +14,10 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
 use super::HeadBound;
-use crate::plan::{OWN, Plan, Route};
+use crate::plan::{OWN, Route};
 use crate::protocol::Protocol;
 use crate::proxy::Gateway;
+use crate::serving::Current;
 use crate::{metrics, own};
 
 /// What a call gets beyond its deadline before it is ended from here.
@@ -43,8 +44,8 @@ pub(super) struct Guard {
 
 /// How long things may take.
 pub(super) struct Bounds {
-    plan: Arc<Plan>,
-    /// A request that is not passed through, with the wait for it and for its reader.
+    current: Arc<Current>,
+    /// The wait for a request that is not passed through, and for its reader; its deadline comes on top.
     turn: Duration,
     /// Bytes of the head of an HTTP/1 request. Twice of what `filters::guards` lets pass, so that who is a little above it is told so.
     head: usize,
@@ -52,31 +53,34 @@ pub(super) struct Bounds {
 
 /// The bound of one turn or stream.
 enum Bound {
-    /// A unary gRPC call, which its service and its client should have ended before.
+    /// A gRPC call with a deadline, by which its service and its client should have ended it.
     Call(Arc<Route>, Duration),
     /// A stream of reflection or health.
     OwnStream,
     /// Waiting for a request, reading, answering.
     Turn(Duration),
-    /// A stream of a service, which either side ends.
+    /// A stream of a service without a deadline, which either side ends.
     Endless,
 }
 
 impl Bounds {
     /// HTTP/1 connections may be idle for `idle`; a client gets as long again to send its request and to read its answer.
-    pub(super) fn new(plan: Arc<Plan>, idle: Duration, max_head: usize) -> Self {
-        let turn = 2 * idle + plan.longest_deadline() + MARGIN;
-        let head = max_head.saturating_mul(2);
-        Self { plan, turn, head }
+    pub(super) fn new(current: Arc<Current>, idle: Duration, max_head: usize) -> Self {
+        Self {
+            current,
+            turn: 2 * idle + MARGIN,
+            head: max_head.saturating_mul(2),
+        }
     }
 
     /// `request` is what an HTTP/2 stream begins with. A turn of HTTP/1 begins before its request is there, and is never gRPC.
     fn of(&self, request: Option<&RequestHeader>) -> Bound {
+        let serving = self.current.load();
         let route = request
             .filter(|request| Protocol::of(&request.headers) == Protocol::Grpc)
-            .and_then(|request| self.plan.rpc(request.uri.path()));
+            .and_then(|request| serving.plan.rpc(request.uri.path()));
         match route {
-            None => Bound::Turn(self.turn),
+            None => Bound::Turn(self.turn + serving.plan.longest_deadline),
             Some(route) => match route.deadline {
                 Some(deadline) => Bound::Call(route.clone(), deadline + MARGIN),
                 None if route.upstream == OWN => Bound::OwnStream,
@@ -167,17 +171,20 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::contracts::Contracts;
     use crate::limits::Limits;
+    use crate::plan::Plan;
 
     fn bounds() -> Bounds {
         let config = Config::parse_from(["gateway", "--upstreams", ""]);
         let plan = Plan::compile(
-            grimoire_proto::descriptors(),
+            &Contracts::compiled_in(grimoire_proto::descriptors()),
             &config.bounds,
             &Limits::new(&config.limits),
             true,
         );
-        Bounds::new(Arc::new(plan.unwrap()), Duration::from_secs(60), 1024)
+        let current = Current::for_tests(plan.unwrap());
+        Bounds::new(current, Duration::from_secs(60), 1024)
     }
 
     fn request(path: &str, kind: &str) -> RequestHeader {
@@ -214,6 +221,10 @@ mod tests {
         assert!(matches!(
             grpc("/grimoire.auth.v1.SessionService/Login"),
             Bound::Call(_, bound) if bound == ten_seconds + MARGIN
+        ));
+        assert!(matches!(
+            grpc("/grimoire.auth.v1.AccountService/ExportAccount"),
+            Bound::Call(_, bound) if bound == Duration::from_secs(60) + MARGIN
         ));
         for stream in [
             "/grpc.health.v1.Health/Watch",

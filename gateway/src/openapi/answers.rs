@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::schemas::{Place, Schemas};
 use super::{BEARER, comments, reference};
-use crate::plan::{Binding, Body};
+use crate::plan::{Binding, Body, Shape};
 use crate::problem::Problem;
 use crate::transcode::has_behavior;
 
@@ -120,10 +120,15 @@ fn good(binding: &Binding, schemas: &mut Schemas) -> Value {
             comments::of(&binding.output.parent_file(), binding.output.path()),
         ),
     };
+    let media_type = match binding.route.shape {
+        Shape::Unary => "application/json",
+        // The schema is that of each line.
+        Shape::ServerStream | Shape::ClientStream => "application/x-ndjson",
+    };
     json!({
         "description": comment,
         "headers": headers(&[]),
-        "content": {"application/json": {"schema": schema}},
+        "content": {media_type: {"schema": schema}},
     })
 }
 

@@ -7,7 +7,7 @@ mod schemas;
 
 use std::collections::BTreeMap;
 
-use prost_reflect::MethodDescriptor;
+use prost_reflect::{MethodDescriptor, ServiceDescriptor};
 use serde_json::{Map, Value, json};
 
 use crate::plan::{Binding, Plan};
@@ -37,17 +37,19 @@ pub(crate) fn document(plan: &Plan) -> Value {
     let mut paths = Map::new();
     let mut tags = BTreeMap::new();
     let mut bindings: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut names = Names::default();
     for (verb, binding) in plan.bindings() {
         let Some(method) = method_of(binding) else {
             continue;
         };
         let service = method.parent_service();
         let comment = comments::of(&service.parent_file(), service.path());
-        tags.insert(service.name().to_owned(), comment);
+        let tag = names.of(service);
+        tags.insert(tag.clone(), comment);
         let number = bindings.entry(&binding.route.name).or_default();
         *number += 1;
-        let id = operation_id(&method, *number);
-        let operation = operation::describe(id, binding, &method, &mut schemas);
+        let id = operation_id(&tag, &method, *number);
+        let operation = operation::describe(id, &tag, binding, &method, &mut schemas);
         let item = paths
             .entry(operation::path(&binding.template))
             .or_insert_with(|| json!({}));
@@ -84,9 +86,26 @@ fn method_of(binding: &Binding) -> Option<MethodDescriptor> {
     service.methods().find(|method| method.name() == name)
 }
 
+/// What services are called: by their own name, or by their full one where another has the own one already. The contracts that are
+/// compiled in come first, so theirs stay whatever a folder adds.
+#[derive(Default)]
+struct Names(BTreeMap<String, String>);
+
+impl Names {
+    fn of(&mut self, service: &ServiceDescriptor) -> String {
+        let (name, full_name) = (service.name().to_owned(), service.full_name());
+        let first = self.0.entry(name.clone());
+        if first.or_insert_with(|| full_name.to_owned()) == full_name {
+            name
+        } else {
+            full_name.to_owned()
+        }
+    }
+}
+
 /// `SessionService_Login`; a second binding of a method has its number behind.
-fn operation_id(method: &MethodDescriptor, number: usize) -> String {
-    let name = format!("{}_{}", method.parent_service().name(), method.name());
+fn operation_id(service: &str, method: &MethodDescriptor, number: usize) -> String {
+    let name = format!("{}_{}", service.replace('.', "_"), method.name());
     if number == 1 {
         name
     } else {

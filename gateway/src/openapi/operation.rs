@@ -32,6 +32,7 @@ pub(super) fn path(template: &str) -> String {
 /// Describes a binding of `method`.
 pub(super) fn describe(
     id: String,
+    tag: &str,
     binding: &Binding,
     method: &MethodDescriptor,
     schemas: &mut Schemas,
@@ -48,7 +49,7 @@ pub(super) fn describe(
     parameters.extend(query_parameters(binding, schemas));
     let mut operation = json!({
         "operationId": id,
-        "tags": [method.parent_service().name()],
+        "tags": [tag],
         "summary": comments::first_sentence(&comment),
         "description": description(&comment, route, &limits),
         "parameters": parameters,

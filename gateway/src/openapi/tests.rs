@@ -6,12 +6,19 @@ use prost_reflect::DynamicMessage;
 
 use super::*;
 use crate::config::Config;
+use crate::contracts::Contracts;
 use crate::limits::Limits;
 
 fn plan() -> Plan {
     let config = Config::parse_from(["gateway", "--upstreams", "auth=http://127.0.0.1:1"]);
     let limits = Limits::for_tests();
-    Plan::compile(descriptors(), &config.bounds, &limits, true).unwrap()
+    Plan::compile(
+        &Contracts::compiled_in(descriptors()),
+        &config.bounds,
+        &limits,
+        true,
+    )
+    .unwrap()
 }
 
 fn operation<'a>(document: &'a Value, verb: &str, path: &str) -> &'a Value {
@@ -177,6 +184,20 @@ fn what_the_contract_of_a_method_says_is_in_its_operation() {
     let audit = operation(&document, "get", "/v1/admin/auditRecords");
     assert!(audit["responses"]["403"].is_object());
     assert!(login["responses"]["403"].is_null());
+}
+
+#[test]
+fn an_answer_that_is_a_stream_is_described_by_its_lines() {
+    let document = document(&plan());
+    let export = operation(&document, "post", "/v1/accounts/{account}:export");
+    let content = export["responses"]["200"]["content"].as_object().unwrap();
+    let kinds: Vec<&String> = content.keys().collect();
+    assert_eq!(kinds, ["application/x-ndjson"]);
+    let line = &content["application/x-ndjson"]["schema"]["$ref"];
+    assert_eq!(line, "#/components/schemas/auth.v1.ExportAccountResponse");
+    assert_eq!(export["x-grimoire"]["deadlineMilliseconds"], 60_000);
+    let record = &document["components"]["schemas"]["auth.v1.ExportAccountResponse"];
+    assert!(record.get("required").is_none(), "it has one of its fields");
 }
 
 #[test]

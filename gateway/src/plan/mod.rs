@@ -1,28 +1,32 @@
 //! The plan: every route of the gateway, compiled from the descriptors of the contracts. A plan is whole or it is refused.
 
+mod error;
 pub(crate) mod paths;
 pub(crate) mod route;
 pub(crate) mod template;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use grimoire_proto::access::Level;
 use grimoire_proto::google::api::{HttpRule, http_rule::Pattern};
-use grimoire_proto::{access, edge, http as bindings, upstream};
-use http::uri::PathAndQuery;
+use grimoire_proto::{access, http as bindings, upstream};
 use http::{HeaderValue, Method};
-use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use serde::Serialize;
 
-use crate::config::{BoundConfig, Per};
-use crate::limits::{Limit, Limits};
+use crate::config::BoundConfig;
+use crate::contracts::Contracts;
+use crate::limits::Limits;
 use crate::metrics::RouteMetrics;
 use crate::pages::Pages;
+pub(crate) use error::PlanError;
 use paths::{Found, Paths};
+use route::named;
 pub(crate) use route::{Binding, Body, BoundVariable, Requirement, Route, Shape};
-use template::{Segment, Template, TemplateError};
+use template::{Segment, Template};
 
 /// The upstream inside of this process: reflection and health.
 pub(crate) const OWN: &str = "self";
@@ -42,8 +46,16 @@ const REFLECTION: [(&str, Shape); 2] = [
         Shape::ClientStream,
     ),
 ];
-/// Bytes that a call of it may send in all: some hundred questions of reflection, each of which may be answered by many files.
-const OWN_BODY: usize = 64 * 1024;
+/// Paths that the gateway answers itself.
+const PAGES: [&str; 5] = [
+    "/.well-known/**",
+    "/problems/**",
+    "/openapi.json",
+    "/docs",
+    "/docs/**",
+];
+/// Lines that the routing table may have. Each is a series of metrics for each status.
+const MOST_ROUTES: usize = 2000;
 
 /// Every route.
 pub(crate) struct Plan {
@@ -52,6 +64,10 @@ pub(crate) struct Plan {
     /// Those of `paths`, in the order of the contracts.
     bindings: Vec<(Method, Arc<Binding>)>,
     table: Vec<Row>,
+    /// The longest that any unary call may take.
+    pub(crate) longest_deadline: Duration,
+    /// Changes when anything does that contracts say: 16 hexadecimal digits.
+    pub(crate) hash: String,
     /// The limits of what leads nowhere, as a `RateLimit-Policy`.
     pub(crate) policy: HeaderValue,
     /// What describes the routes to people and programs.
@@ -65,51 +81,14 @@ struct Row {
     http: Option<String>,
     upstream: String,
     access: String,
-}
-
-/// Why there is no plan.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    #[error("{0}: has no access option, and nothing is public by omission")]
-    NoAccess(String),
-    #[error("{0}: its service has no upstream option")]
-    NoUpstream(String),
-    #[error("{0}: is for other processes only, and cannot be bound to HTTP")]
-    MeshOverHttp(String),
-    #[error(
-        "{rpc}: the limit class `{class}` is not configured: add `{class}=RATE per address`, or per account, to GRIMOIRE_LIMIT_CLASSES"
-    )]
-    UnknownClass { rpc: String, class: String },
-    #[error(
-        "{rpc}: anybody may call it, and the limit class `{class}` counts accounts: GRIMOIRE_LIMIT_CLASSES must have it per address"
-    )]
-    ClassOfNobody { rpc: String, class: String },
-    #[error("{rpc}: the path `{path}` {error}")]
-    Template {
-        rpc: String,
-        path: String,
-        error: TemplateError,
-    },
-    #[error("{rpc}: there is no field `{field}` that HTTP can be bound to")]
-    UnknownField { rpc: String, field: String },
-    #[error("{0}: a stream of requests cannot be bound to HTTP")]
-    StreamOverHttp(String),
-    #[error("{0}: its HTTP rule has no method or path")]
-    EmptyRule(String),
-    #[error("{first} and {second} are both bound to {method} {path}")]
-    Conflict {
-        first: String,
-        second: String,
-        method: Method,
-        path: String,
-    },
+    source: String,
 }
 
 impl Plan {
-    /// Compiles the routes of every service in `pool` that is not for other processes only, and of what the gateway serves itself:
-    /// health, and `reflection`.
+    /// Compiles the routes of every service of `contracts` that is not for other processes only, and of what the gateway serves
+    /// itself: health, and `reflection`.
     pub(crate) fn compile(
-        pool: &DescriptorPool,
+        contracts: &Contracts,
         bounds: &BoundConfig,
         limits: &Limits,
         reflection: bool,
@@ -119,43 +98,29 @@ impl Plan {
             paths: Paths::default(),
             bindings: Vec::new(),
             table: Vec::new(),
+            longest_deadline: Duration::ZERO,
+            hash: String::new(),
             policy: limits.policy(None, false),
             pages: Pages::default(),
         };
         let reflection: &[(&str, Shape)] = if reflection { &REFLECTION } else { &[] };
         for (name, shape) in HEALTH.iter().chain(reflection) {
-            plan.add(own_route(name, *shape, limits), "PUBLIC");
+            plan.add(route::own(name, *shape, limits), "PUBLIC");
         }
-        for service in pool.services() {
+        for service in contracts.pool.services() {
             for method in service.methods() {
-                let rpc = format!("{}/{}", service.full_name(), method.name());
-                let access =
-                    access::of(&method).filter(|access| access.level() != Level::Unspecified);
-                let access = access.ok_or_else(|| PlanError::NoAccess(rpc.clone()))?;
-                let rule = bindings::of(&method);
-                if access.level() == Level::Mesh {
-                    match rule {
-                        Some(_) => return Err(PlanError::MeshOverHttp(rpc)),
-                        None => continue,
-                    }
-                }
-                let upstream =
-                    upstream::of(&service).ok_or_else(|| PlanError::NoUpstream(rpc.clone()))?;
-                let route = Arc::new(route(rpc, upstream, &method, &access, bounds, limits)?);
-                plan.rpcs.insert(route.path.as_str().into(), route.clone());
-                let level = access.level().as_str_name().trim_start_matches("LEVEL_");
-                let mut who = vec![level.to_owned()];
-                who.extend(access.roles.iter().chain(&access.scopes).cloned());
-                let who = who.join(" ");
-                plan.table.push(row(&route, None, &who));
-                if let Some(rule) = rule {
-                    for rule in std::iter::once(&rule).chain(&rule.additional_bindings) {
-                        plan.bind(&route, &method, rule, &who)?;
-                    }
+                plan.add_method(contracts, &method, bounds, limits)?;
+                if plan.table.len() > MOST_ROUTES {
+                    return Err(PlanError::TooMany);
                 }
             }
         }
         plan.table.sort();
+        let unary = plan.rpcs.values();
+        let unary = unary.filter(|route| route.shape == Shape::Unary);
+        let deadlines = unary.filter_map(|route| route.deadline);
+        plan.longest_deadline = deadlines.max().unwrap_or_default();
+        plan.hash = plan.hashed(contracts);
         Ok(plan)
     }
 
@@ -174,12 +139,6 @@ impl Plan {
         &self.bindings
     }
 
-    /// The longest that any unary call may take.
-    pub(crate) fn longest_deadline(&self) -> Duration {
-        let deadlines = self.rpcs.values().filter_map(|route| route.deadline);
-        deadlines.max().unwrap_or_default()
-    }
-
     /// Names of the upstreams that the routes lead to.
     pub(crate) fn upstreams(&self) -> BTreeSet<String> {
         self.rpcs
@@ -189,34 +148,117 @@ impl Plan {
             .collect()
     }
 
-    /// Whether any RPC of this service is in the plan.
-    pub(crate) fn serves(&self, service: &str) -> bool {
-        let of_service = |rpc: &str| {
-            rpc.strip_prefix('/')
-                .and_then(|rpc| rpc.strip_prefix(service))
-                .is_some_and(|rest| rest.starts_with('/'))
-        };
-        self.rpcs.keys().any(|rpc| of_service(rpc))
+    /// Names of the services that other upstreams than the own one serve.
+    pub(crate) fn services(&self) -> BTreeSet<&str> {
+        let routes = self.rpcs.values().filter(|route| route.upstream != OWN);
+        let services = routes.filter_map(|route| route.name.split_once('/'));
+        services.map(|(service, _)| service).collect()
     }
 
-    /// The routing table as JSON, for people.
+    /// What the metrics of each route call it.
+    pub(crate) fn metric_names(&self) -> HashSet<&str> {
+        let rpcs = self.rpcs.values().map(|route| route.name.as_str());
+        let paths = self.bindings.iter();
+        rpcs.chain(paths.map(|(_, binding)| binding.template.as_str()))
+            .collect()
+    }
+
+    /// The routing table with the plan's hash as JSON, for people.
     pub(crate) fn table(&self) -> String {
-        serde_json::to_string_pretty(&self.table).unwrap_or_default()
+        let table = serde_json::json!({"hash": self.hash, "routes": self.table});
+        serde_json::to_string_pretty(&table).unwrap_or_default()
     }
 
-    /// Changes when any route does: 16 hexadecimal digits.
-    pub(crate) fn hash(&self) -> String {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.table().as_bytes());
-        digest.as_ref()[..8]
+    fn hashed(&self, contracts: &Contracts) -> String {
+        let mut digest = Context::new(&SHA256);
+        digest.update(&contracts.pool.encode_to_vec());
+        digest.update(&serde_json::to_vec(&self.table).unwrap_or_default());
+        for (name, address) in &contracts.upstreams {
+            digest.update(format!("{name} {address}\n").as_bytes());
+        }
+        digest.finish().as_ref()[..8]
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()
     }
 
-    fn add(&mut self, route: Route, who: &str) {
+    fn add_method(
+        &mut self,
+        contracts: &Contracts,
+        method: &MethodDescriptor,
+        bounds: &BoundConfig,
+        limits: &Limits,
+    ) -> Result<(), PlanError> {
+        let service = method.parent_service();
+        let rpc = format!("{}/{}", service.full_name(), method.name());
+        let source = contracts.source(method).map(str::to_owned);
+        let named = named(&rpc, source.as_deref());
+        let access = access::of(method).filter(|access| access.level() != Level::Unspecified);
+        let access = access.ok_or_else(|| PlanError::NoAccess(named.clone()))?;
+        let rule = bindings::of(method);
+        if access.level() == Level::Mesh {
+            return match rule {
+                Some(_) => Err(PlanError::MeshOverHttp(named)),
+                None => Ok(()),
+            };
+        }
+        let upstream = upstream::of(service).ok_or_else(|| PlanError::NoUpstream(named.clone()))?;
+        if upstream == OWN {
+            return Err(PlanError::OwnUpstream(named));
+        }
+        let route = route::of(rpc, source, upstream, method, &access, bounds, limits)?;
+        let level = access.level().as_str_name().trim_start_matches("LEVEL_");
+        let mut who = vec![level.to_owned()];
+        who.extend(access.roles.iter().chain(&access.scopes).cloned());
+        let who = who.join(" ");
+        if self.rpcs.contains_key(route.path.as_str()) {
+            return Err(PlanError::OwnMethod(named));
+        }
+        let route = self.add(route, &who);
+        if let Some(rule) = rule {
+            for rule in std::iter::once(&rule).chain(&rule.additional_bindings) {
+                self.bind(&route, method, rule, &who)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, route: Route, who: &str) -> Arc<Route> {
         self.table.push(row(&route, None, who));
-        self.rpcs
-            .insert(route.path.as_str().into(), Arc::new(route));
+        let route = Arc::new(route);
+        self.rpcs.insert(route.path.as_str().into(), route.clone());
+        route
+    }
+
+    /// Refuses a path that would take requests from where they go without it: from what the gateway answers, and from what is compiled in.
+    fn check_path(&self, route: &Route, path: &str, template: &Template) -> Result<(), PlanError> {
+        for own in PAGES {
+            if Template::parse(own).is_ok_and(|page| page.overlaps(template)) {
+                return Err(PlanError::OwnPage {
+                    rpc: route.full_name(),
+                    path: path.to_owned(),
+                    own,
+                });
+            }
+        }
+        if route.source.is_none() {
+            return Ok(());
+        }
+        let compiled_in = self.bindings.iter().map(|(_, binding)| binding);
+        let mut compiled_in = compiled_in.filter(|binding| binding.route.source.is_none());
+        let shadowed = compiled_in.find(|binding| {
+            Template::parse(&binding.template)
+                .is_ok_and(|taken| taken.overlaps(template) && !taken.is_like(template))
+        });
+        match shadowed {
+            Some(binding) => Err(PlanError::Shadow {
+                first: binding.route.full_name(),
+                second: route.full_name(),
+                path: path.to_owned(),
+                taken: binding.template.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn bind(
@@ -226,7 +268,7 @@ impl Plan {
         rule: &HttpRule,
         who: &str,
     ) -> Result<(), PlanError> {
-        let rpc = &route.name;
+        let rpc = &route.full_name();
         if route.shape == Shape::ClientStream {
             return Err(PlanError::StreamOverHttp(rpc.clone()));
         }
@@ -236,6 +278,7 @@ impl Plan {
             path: path.to_owned(),
             error,
         })?;
+        self.check_path(route, path, &template)?;
         let unknown = |field: &str| PlanError::UnknownField {
             rpc: rpc.clone(),
             field: field.to_owned(),
@@ -293,7 +336,7 @@ impl Plan {
         self.paths
             .insert(http_method.clone(), &template, binding.clone())
             .map_err(|other| PlanError::Conflict {
-                first: other.route.name.clone(),
+                first: other.route.full_name(),
                 second: rpc.clone(),
                 method: http_method.clone(),
                 path: path.to_owned(),
@@ -303,92 +346,16 @@ impl Plan {
     }
 }
 
-fn route(
-    rpc: String,
-    upstream: String,
-    method: &MethodDescriptor,
-    access: &access::Access,
-    bounds: &BoundConfig,
-    limits: &Limits,
-) -> Result<Route, PlanError> {
-    let edge = edge::of(method);
-    let class = class(&rpc, &edge.limit_class, access, limits)?;
-    let shape = Shape::of(method);
-    let deadline = if edge.deadline_ms == 0 {
-        bounds.deadline
-    } else {
-        edge.deadline_ms
-    };
-    let access = Requirement::of(access);
-    Ok(Route {
-        path: rpc_path(&rpc),
-        metrics: RouteMetrics::new(&Method::POST, &rpc),
-        policy: limits.policy(class.as_deref(), access.signed_in),
-        name: rpc,
-        upstream,
-        shape,
-        access,
-        class,
-        deadline: (shape == Shape::Unary || edge.deadline_ms != 0)
-            .then(|| Duration::from_millis(deadline.into())),
-        max_body: if edge.max_body_bytes == 0 {
-            bounds.max_body
-        } else {
-            edge.max_body_bytes as usize
-        },
-        fresh_trust: edge.fresh_trust,
-        repeatable: route::repeatable(method),
-    })
-}
-
-/// The limit class that a contract names; the empty name is none.
-fn class(
-    rpc: &str,
-    name: &str,
-    access: &access::Access,
-    limits: &Limits,
-) -> Result<Option<Arc<Limit>>, PlanError> {
-    if name.is_empty() {
-        return Ok(None);
-    }
-    let (rpc, class) = (rpc.to_owned(), name.to_owned());
-    match limits.class(name) {
-        None => Err(PlanError::UnknownClass { rpc, class }),
-        Some(limit) if limit.per == Per::Account && access.level() == Level::Public => {
-            Err(PlanError::ClassOfNobody { rpc, class })
-        }
-        Some(limit) => Ok(Some(limit.clone())),
-    }
-}
-
-fn own_route(name: &str, shape: Shape, limits: &Limits) -> Route {
-    Route {
-        name: name.to_owned(),
-        path: rpc_path(name),
-        upstream: OWN.to_owned(),
-        shape,
-        access: Requirement::default(),
-        class: None,
-        deadline: None,
-        max_body: OWN_BODY,
-        fresh_trust: false,
-        repeatable: false,
-        policy: limits.policy(None, false),
-        metrics: RouteMetrics::new(&Method::POST, name),
-    }
-}
-
-/// Names of services and methods are identifiers and dots, which a path always takes.
-fn rpc_path(rpc: &str) -> PathAndQuery {
-    PathAndQuery::try_from(format!("/{rpc}")).unwrap_or_else(|_| PathAndQuery::from_static("/"))
-}
-
 fn row(route: &Route, http: Option<String>, access: &str) -> Row {
     Row {
         rpc: route.name.clone(),
         http,
         upstream: route.upstream.clone(),
         access: access.to_owned(),
+        source: route
+            .source
+            .clone()
+            .unwrap_or_else(|| "compiled in".to_owned()),
     }
 }
 

@@ -4,18 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grimoire_proto::access::{Access, Level};
-use http::HeaderValue;
+use grimoire_proto::edge;
 use http::uri::PathAndQuery;
+use http::{HeaderValue, Method};
 use prost_reflect::{FieldDescriptor, MessageDescriptor, MethodDescriptor};
 
-use crate::config::Per;
-use crate::limits::Limit;
+use super::{OWN, PlanError};
+use crate::config::{BoundConfig, Per};
+use crate::limits::{Limit, Limits};
 use crate::metrics::RouteMetrics;
+
+/// Bytes that a call of the own upstream may send in all: some hundred questions of reflection, each of which may be answered by many files.
+const OWN_BODY: usize = 64 * 1024;
 
 /// One RPC.
 pub(crate) struct Route {
     /// `grimoire.user.v1.ProfileService/GetProfile`: the name in metrics and logs.
     pub(crate) name: String,
+    /// The set of the folder of contracts that it comes from; none where it is compiled in.
+    pub(crate) source: Option<String>,
     /// Its path on the wire, with a slash before the name.
     pub(crate) path: PathAndQuery,
     /// Name of the upstream that serves it.
@@ -24,7 +31,7 @@ pub(crate) struct Route {
     pub(crate) access: Requirement,
     /// The limit class that its contract names.
     pub(crate) class: Option<Arc<Limit>>,
-    /// The longest that a call may take; none for streams, which end when either side ends them.
+    /// The longest that a call may take; none for a stream whose contract names none, which ends when either side ends it.
     pub(crate) deadline: Option<Duration>,
     pub(crate) max_body: usize,
     /// Refuse while revocations may be missing.
@@ -113,6 +120,11 @@ impl Requirement {
 }
 
 impl Route {
+    /// The name, and where it comes from, for whoever has to find it.
+    pub(crate) fn full_name(&self) -> String {
+        named(&self.name, self.source.as_deref())
+    }
+
     /// Whether a call of this is refused without a good token.
     pub(crate) fn needs_token(&self) -> bool {
         self.access.signed_in
@@ -124,8 +136,102 @@ impl Route {
     }
 }
 
+/// The route of `method`.
+pub(super) fn of(
+    rpc: String,
+    source: Option<String>,
+    upstream: String,
+    method: &MethodDescriptor,
+    access: &Access,
+    bounds: &BoundConfig,
+    limits: &Limits,
+) -> Result<Route, PlanError> {
+    let edge = edge::of(method);
+    let named = named(&rpc, source.as_deref());
+    let class = class(named, &edge.limit_class, access, limits)?;
+    let shape = Shape::of(method);
+    let deadline = if edge.deadline_ms == 0 {
+        bounds.deadline
+    } else {
+        edge.deadline_ms
+    };
+    let access = Requirement::of(access);
+    Ok(Route {
+        path: rpc_path(&rpc),
+        metrics: RouteMetrics::new(&Method::POST, &rpc),
+        policy: limits.policy(class.as_deref(), access.signed_in),
+        name: rpc,
+        source,
+        upstream,
+        shape,
+        access,
+        class,
+        deadline: (shape == Shape::Unary || edge.deadline_ms != 0)
+            .then(|| Duration::from_millis(deadline.into())),
+        max_body: if edge.max_body_bytes == 0 {
+            bounds.max_body
+        } else {
+            edge.max_body_bytes as usize
+        },
+        fresh_trust: edge.fresh_trust,
+        repeatable: repeatable(method),
+    })
+}
+
+/// The limit class that a contract names; the empty name is none.
+fn class(
+    rpc: String,
+    name: &str,
+    access: &Access,
+    limits: &Limits,
+) -> Result<Option<Arc<Limit>>, PlanError> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let class = name.to_owned();
+    match limits.class(name) {
+        None => Err(PlanError::UnknownClass { rpc, class }),
+        Some(limit) if limit.per == Per::Account && access.level() == Level::Public => {
+            Err(PlanError::ClassOfNobody { rpc, class })
+        }
+        Some(limit) => Ok(Some(limit.clone())),
+    }
+}
+
+/// A route to the own upstream.
+pub(super) fn own(name: &str, shape: Shape, limits: &Limits) -> Route {
+    Route {
+        name: name.to_owned(),
+        path: rpc_path(name),
+        source: None,
+        upstream: OWN.to_owned(),
+        shape,
+        access: Requirement::default(),
+        class: None,
+        deadline: None,
+        max_body: OWN_BODY,
+        fresh_trust: false,
+        repeatable: false,
+        policy: limits.policy(None, false),
+        metrics: RouteMetrics::new(&Method::POST, name),
+    }
+}
+
+/// Names of services and methods are identifiers and dots, which a path always takes.
+fn rpc_path(rpc: &str) -> PathAndQuery {
+    PathAndQuery::try_from(format!("/{rpc}")).unwrap_or_else(|_| PathAndQuery::from_static("/"))
+}
+
+/// `acme.orders.v1.OrderService/GetOrder (orders.binpb)`.
+pub(super) fn named(rpc: &str, source: Option<&str>) -> String {
+    match source {
+        Some(source) => format!("{rpc} ({source})"),
+        None => rpc.to_owned(),
+    }
+}
+
 /// Whether protobuf says that repeating `method` does no harm.
-pub(crate) fn repeatable(method: &MethodDescriptor) -> bool {
+fn repeatable(method: &MethodDescriptor) -> bool {
     use prost_reflect::prost_types::method_options::IdempotencyLevel;
     let options = method.method_descriptor_proto().options.as_ref();
     options

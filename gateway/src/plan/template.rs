@@ -86,6 +86,27 @@ impl Template {
         }
     }
 
+    /// Whether there is a path that this one takes and `other`, too. Of the same path with another verb each has its own.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        fn overlap(these: &[Segment], those: &[Segment]) -> bool {
+            match (these, those) {
+                ([], []) => true,
+                ([Segment::Rest, ..], [_, ..]) | ([_, ..], [Segment::Rest, ..]) => true,
+                ([Segment::Literal(this), ..], [Segment::Literal(that), ..]) if this != that => {
+                    false
+                }
+                ([_, these @ ..], [_, those @ ..]) => overlap(these, those),
+                _ => false,
+            }
+        }
+        self.verb == other.verb && overlap(&self.segments, &other.segments)
+    }
+
+    /// Whether both take the same paths.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.verb == other.verb && self.segments == other.segments
+    }
+
     fn variable(&mut self, inside: &str) -> Result<(), TemplateError> {
         let (field, pattern) = inside.split_once('=').unwrap_or((inside, "*"));
         if field.is_empty() {
@@ -176,6 +197,28 @@ mod tests {
                 end: 3
             }
         );
+    }
+
+    #[test]
+    fn templates_overlap_where_a_path_is_of_both() {
+        for (one, other, overlap) in [
+            ("/v1/users/{user}", "/v1/users/me", true),
+            ("/v1/users/{user}", "/v1/users/{id}", true),
+            ("/v1/{name=**}", "/v1/users/{user}", true),
+            ("/{any}/users/{user}", "/v1/users/me", true),
+            ("/v1/users/{user}", "/v1/orders/{order}", false),
+            ("/v1/users/{user}", "/v1/users", false),
+            ("/v1/users/{user}", "/v1/users/{user}/orders", false),
+            ("/v1/users/{user}", "/v1/users/{user}:count", false),
+            ("/docs/**", "/docs", false),
+        ] {
+            let (one, other) = (
+                Template::parse(one).unwrap(),
+                Template::parse(other).unwrap(),
+            );
+            assert_eq!(one.overlaps(&other), overlap, "{one:?} {other:?}");
+            assert_eq!(other.overlaps(&one), overlap, "{one:?} {other:?}");
+        }
     }
 
     #[test]

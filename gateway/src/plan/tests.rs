@@ -1,7 +1,9 @@
+use prost_reflect::DescriptorPool;
 use prost_reflect::prost::Message as _;
 use prost_reflect::prost_types::FileDescriptorSet;
 
 use super::*;
+use crate::config::Per;
 
 fn bounds() -> BoundConfig {
     BoundConfig {
@@ -11,14 +13,13 @@ fn bounds() -> BoundConfig {
     }
 }
 
+fn compiled(pool: &DescriptorPool, reflection: bool) -> Result<Plan, PlanError> {
+    let contracts = Contracts::compiled_in(pool);
+    Plan::compile(&contracts, &bounds(), &Limits::for_tests(), reflection)
+}
+
 fn contracts() -> Plan {
-    Plan::compile(
-        grimoire_proto::descriptors(),
-        &bounds(),
-        &Limits::for_tests(),
-        true,
-    )
-    .unwrap()
+    compiled(grimoire_proto::descriptors(), true).unwrap()
 }
 
 fn found(plan: &Plan, method: Method, path: &str) -> Option<String> {
@@ -125,6 +126,11 @@ fn the_edge_option_sets_class_deadline_and_body() {
         (Some(Per::Address), 8192)
     );
     assert_eq!(login.deadline, Some(Duration::from_secs(10)));
+    let export = plan
+        .rpc("/grimoire.auth.v1.AccountService/ExportAccount")
+        .unwrap();
+    assert_eq!(export.deadline, Some(Duration::from_secs(60)));
+    assert_eq!(plan.longest_deadline, Duration::from_secs(10));
     assert!(!login.repeatable);
     let audit = plan
         .rpc("/grimoire.audit.v1.AuditService/ListAuditRecords")
@@ -143,8 +149,7 @@ fn the_upstreams_of_the_routes_are_known_and_the_own_one_is_not_among_them() {
 
 #[test]
 fn without_reflection_there_is_health_alone() {
-    let limits = Limits::for_tests();
-    let plan = Plan::compile(grimoire_proto::descriptors(), &bounds(), &limits, false).unwrap();
+    let plan = compiled(grimoire_proto::descriptors(), false).unwrap();
     assert!(plan.rpc("/grpc.health.v1.Health/Check").is_some());
     let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     assert!(plan.rpc(reflection).is_none());
@@ -153,10 +158,8 @@ fn without_reflection_there_is_health_alone() {
 
 #[test]
 fn two_methods_on_one_path_are_refused_with_both_names() {
-    let error = Plan::compile(
-        &changed(r#"/v1/users/{user}/preferences"#, "/v1/users/{user}"),
-        &bounds(),
-        &Limits::for_tests(),
+    let error = compiled(
+        &changed("/v1/users/{user}/preferences", "/v1/users/{user}"),
         true,
     );
     let Err(PlanError::Conflict { first, second, .. }) = error else {
@@ -175,26 +178,46 @@ fn two_methods_on_one_path_are_refused_with_both_names() {
 
 #[test]
 fn a_path_with_an_unknown_field_is_refused_with_its_name() {
-    let error = Plan::compile(
+    let error = compiled(
         &changed(
             "/v1/accounts/{account}/sessions",
             "/v1/accounts/{accounx}/sessions",
         ),
-        &bounds(),
-        &Limits::for_tests(),
         true,
     );
     assert!(matches!(error, Err(PlanError::UnknownField { field, .. }) if field == "accounx"));
 }
 
 #[test]
-fn a_class_that_the_configuration_lacks_is_refused_with_what_to_add() {
-    let error = Plan::compile(
-        &changed("search", "nobody-has-it"),
-        &bounds(),
-        &Limits::for_tests(),
-        true,
+fn what_the_gateway_answers_itself_cannot_be_bound() {
+    for path in [
+        "/docs/{account}/sessions",
+        "/problems/{account}",
+        "/{account=**}",
+    ] {
+        let error = compiled(&changed("/v1/accounts/{account}/sessions", path), true).err();
+        assert!(
+            matches!(error, Some(PlanError::OwnPage { .. })),
+            "{path}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn the_hash_changes_with_anything_that_contracts_say() {
+    let hash = contracts().hash;
+    assert_eq!((hash.len(), &hash), (16, &contracts().hash));
+    let renamed = changed("/v1/users:search", "/v1/users:find");
+    assert_ne!(compiled(&renamed, true).unwrap().hash, hash);
+    assert_ne!(
+        compiled(grimoire_proto::descriptors(), false).unwrap().hash,
+        hash
     );
+}
+
+#[test]
+fn a_class_that_the_configuration_lacks_is_refused_with_what_to_add() {
+    let error = compiled(&changed("search", "nobody-has-it"), true);
     let message = error.err().unwrap().to_string();
     for part in [
         "grimoire.user.v1.ProfileService/SearchProfiles",
@@ -207,12 +230,7 @@ fn a_class_that_the_configuration_lacks_is_refused_with_what_to_add() {
 
 #[test]
 fn a_class_of_accounts_is_refused_where_there_may_be_none() {
-    let error = Plan::compile(
-        &changed("credentials", "admin"),
-        &bounds(),
-        &Limits::for_tests(),
-        true,
-    );
+    let error = compiled(&changed("credentials", "admin"), true);
     assert!(matches!(error, Err(PlanError::ClassOfNobody { class, .. }) if class == "admin"));
 }
 

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::Upstream;
+use super::broken::as_unavailable;
 use super::bytes_codec::BytesCodec;
-use super::call::{Call, LARGEST, as_unavailable, late};
+use super::call::{Call, LARGEST, late};
+use super::{Tries, Upstream};
 use crate::plan::{Route, Shape};
 
 /// What a service answers, as it comes. Dropped before its end, it is cancelled.
@@ -51,7 +52,7 @@ impl Drop for Took {
 }
 
 impl Upstream {
-    /// Begins a call. It is sent a second time as any other, as long as nothing of its answer has come.
+    /// Begins a call. It is sent again as any other, as long as nothing of its answer has come.
     pub(crate) async fn open(self: &Arc<Self>, call: Call<'_>) -> Result<Answers, Status> {
         let mut took = Took {
             upstream: self.clone(),
@@ -59,12 +60,12 @@ impl Upstream {
             measured: true,
             code: Code::Cancelled,
         };
-        let turn = self.turn();
-        let opened = match self.begin(&call, turn).await {
-            Err(status) if self.tries_again(&call, &status) => {
-                self.begin(&call, turn.wrapping_add(1)).await
+        let mut tries = Tries::of(self);
+        let opened = loop {
+            match self.begin(&call, tries.next().await).await {
+                Err(status) if self.tries_again(&call, &status, &mut tries) => {}
+                opened => break opened,
             }
-            opened => opened,
         };
         let opened = opened.inspect_err(|status| took.code = status.code())?;
         took.measured = call.route.shape == Shape::Unary;
@@ -82,10 +83,25 @@ impl Upstream {
         call: &Call<'_>,
         turn: usize,
     ) -> Result<Response<Streaming<Bytes>>, Status> {
-        let channel = self.connected(turn)?;
-        call.in_time(opened(channel, call.request(), call.route))
-            .await
+        let place = self.place(turn)?;
+        let opened = opened(place.streams.clone(), request(call), call.route);
+        let outcome = call.in_time(opened).await;
+        self.note(place.address, outcome.as_ref().err());
+        outcome
     }
+}
+
+fn request(call: &Call<'_>) -> Request<Bytes> {
+    let metadata = call.metadata.iter().cloned();
+    let timeout = call.timeout().map(|timeout| ("grpc-timeout", timeout));
+    let headers = metadata
+        .chain(timeout)
+        .map(|(name, value)| (HeaderName::from_static(name), value));
+    Request::from_parts(
+        MetadataMap::from_headers(headers.collect()),
+        http::Extensions::new(),
+        call.message.clone(),
+    )
 }
 
 async fn opened(
@@ -94,13 +110,16 @@ async fn opened(
     route: &Route,
 ) -> Result<Response<Streaming<Bytes>>, Status> {
     let mut client = Grpc::new(channel).max_decoding_message_size(LARGEST);
-    client
-        .ready()
-        .await
-        .map_err(|error| Status::from_error(error.into()))?;
-    client
-        .server_streaming(request, route.path.clone(), BytesCodec)
-        .await
+    let opened = async {
+        client
+            .ready()
+            .await
+            .map_err(|error| Status::from_error(error.into()))?;
+        client
+            .server_streaming(request, route.path.clone(), BytesCodec)
+            .await
+    };
+    opened.await.map_err(as_unavailable)
 }
 
 impl Answers {

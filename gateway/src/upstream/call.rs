@@ -1,32 +1,28 @@
-//! One unary call, with its deadline, and a second try where that is safe. `answers` begins a call in the same way.
+//! One unary call, with its deadline, and more tries where that is safe. `answers` begins a call in the same way.
 
-use std::error::Error;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chassis::grpc::code_name;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use telemetry::prometheus::{Histogram, HistogramVec, IntCounter};
-use tonic::client::Grpc;
-use tonic::metadata::MetadataMap;
-use tonic::transport::Channel;
-use tonic::{Code, ConnectError, Request, Status};
+use tonic::{Code, Status};
 
-use super::Upstream;
-use super::bytes_codec::BytesCodec;
+use super::broken::Broken;
+use super::{Tries, Upstream, unary};
 use crate::metrics;
 use crate::plan::Route;
 
 /// Largest message of an answer.
 pub(super) const LARGEST: usize = 16 << 20;
-/// A try that has less left than this is not begun.
-const WORTH_A_TRY: Duration = Duration::from_millis(5);
+
+/// What a service is told beside the message, by names in lower case.
+pub(crate) type Metadata = Vec<(&'static str, HeaderValue)>;
 
 /// What is called with what, until when.
 pub(crate) struct Call<'a> {
     pub(crate) route: &'a Route,
-    pub(crate) headers: HeaderMap,
+    pub(crate) metadata: Metadata,
     pub(crate) message: Bytes,
     /// None for a stream that ends when either side ends it.
     pub(crate) deadline: Option<Instant>,
@@ -48,6 +44,11 @@ impl CallMetrics {
         }
     }
 
+    /// A call is sent once more.
+    pub(super) fn retried(&self) {
+        self.retries.inc();
+    }
+
     pub(super) fn observe(&self, upstream: &str, code: Code, took: Duration) {
         let took = took.as_secs_f64();
         match code {
@@ -61,55 +62,53 @@ impl CallMetrics {
 }
 
 impl Upstream {
-    /// Makes the call. Sent a second time, on another connection, when the first try was provably not processed, or when the
-    /// contract says that repeating does no harm and the connection failed.
+    /// Makes the call. Sent again, on another connection, when a try was provably not processed, or when the contract says that
+    /// repeating does no harm and the connection failed; [`Tries`] says how often.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Bytes, Status> {
         let begun = Instant::now();
-        let turn = self.turn();
-        let outcome = match self.attempt(&call, turn).await {
-            Err(status) if self.tries_again(&call, &status) => {
-                self.attempt(&call, turn.wrapping_add(1)).await
+        let mut tries = Tries::of(self);
+        let outcome = loop {
+            match self.attempt(&call, tries.next().await).await {
+                Err(status) if self.tries_again(&call, &status, &mut tries) => {}
+                outcome => break outcome,
             }
-            outcome => outcome,
         };
         let code = outcome.as_ref().err().map_or(Code::Ok, Status::code);
         self.metrics.observe(&self.name, code, begun.elapsed());
         outcome
     }
 
-    /// Whether a call that has failed like this is sent a second time, which is counted.
-    pub(super) fn tries_again(&self, call: &Call<'_>, status: &Status) -> bool {
-        let again = may_repeat(status, call.route.repeatable) && call.remaining() > WORTH_A_TRY;
+    /// Whether a call that has failed like this is sent again.
+    pub(super) fn tries_again(&self, call: &Call<'_>, status: &Status, tries: &mut Tries) -> bool {
+        let Some(broken) = Broken::of(status) else {
+            return false;
+        };
+        let repeatable = call.route.repeatable;
+        let again = tries.again(self, broken.processed, repeatable, call.remaining());
         if again {
-            self.metrics.retries.inc();
-            tracing::debug!(upstream = self.name, rpc = call.route.name, %status, "second try");
+            tracing::debug!(upstream = self.name, rpc = call.route.name, %status, "another try");
         }
         again
     }
 
     async fn attempt(&self, call: &Call<'_>, turn: usize) -> Result<Bytes, Status> {
-        let channel = self.connected(turn)?;
-        call.in_time(unary(channel, call.request(), call.route))
-            .await
-    }
-
-    pub(super) fn connected(&self, turn: usize) -> Result<Channel, Status> {
-        self.channel(turn)
-            .ok_or_else(|| Status::unavailable(format!("{} has no address", self.name)))
+        let place = self.place(turn)?;
+        let request = unary::Request {
+            path: call.route.path.as_str(),
+            metadata: &call.metadata,
+            timeout: call.timeout(),
+            message: &call.message,
+        };
+        let outcome = call.in_time(place.unary.call(&request)).await;
+        self.note(place.address, outcome.as_ref().err());
+        outcome
     }
 }
 
 impl Call<'_> {
-    pub(super) fn request(&self) -> Request<Bytes> {
-        let mut headers = self.headers.clone();
-        if self.deadline.is_some() {
-            headers.insert("grpc-timeout", grpc_timeout(self.remaining()));
-        }
-        Request::from_parts(
-            MetadataMap::from_headers(headers),
-            http::Extensions::new(),
-            self.message.clone(),
-        )
+    /// What is left, as services are told.
+    pub(super) fn timeout(&self) -> Option<HeaderValue> {
+        self.deadline.map(|_| grpc_timeout(self.remaining()))
     }
 
     /// What `attempt` comes to before the deadline.
@@ -118,9 +117,9 @@ impl Call<'_> {
         attempt: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
         match tokio::time::timeout(self.remaining(), attempt).await {
-            // tonic's own timer for the same deadline calls it cancelled.
+            // The service has its own timer for the same deadline, as tonic has, which calls it cancelled.
             Ok(Err(_)) if self.remaining().is_zero() => Err(late()),
-            Ok(outcome) => outcome.map_err(as_unavailable),
+            Ok(outcome) => outcome,
             Err(_) => Err(late()),
         }
     }
@@ -136,60 +135,6 @@ pub(super) fn late() -> Status {
     Status::deadline_exceeded("the deadline passed")
 }
 
-async fn unary(channel: Channel, request: Request<Bytes>, route: &Route) -> Result<Bytes, Status> {
-    let mut client = Grpc::new(channel).max_decoding_message_size(LARGEST);
-    client
-        .ready()
-        .await
-        .map_err(|error| Status::from_error(error.into()))?;
-    client
-        .unary(request, route.path.clone(), BytesCodec)
-        .await
-        .map(tonic::Response::into_inner)
-}
-
-/// A status that a service sent has no source. With one, the connection failed, whatever code tonic made of it.
-pub(super) fn as_unavailable(status: Status) -> Status {
-    let Some(cause) = status.source() else {
-        return status;
-    };
-    let processed = !not_processed(cause);
-    let mut unavailable = Status::unavailable(format!("the connection failed: {cause}"));
-    unavailable.set_source(Arc::new(Broken { processed }));
-    unavailable
-}
-
-/// A connection failed under a call.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection failed")]
-struct Broken {
-    /// Whether the service may have seen the call.
-    processed: bool,
-}
-
-fn may_repeat(status: &Status, repeatable: bool) -> bool {
-    let broken = status
-        .source()
-        .and_then(|source| source.downcast_ref::<Broken>());
-    broken.is_some_and(|broken| !broken.processed || repeatable)
-}
-
-/// Whether the service provably did not see the call: there was no connection, or it said so.
-fn not_processed(cause: &(dyn Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(cause), |error| (*error).source());
-    causes.any(|cause| {
-        cause.is::<ConnectError>()
-            // The request was still in hyper's queue when the connection ended.
-            || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
-            || cause.downcast_ref::<h2::Error>().is_some_and(|error| {
-                error.is_remote()
-                    && (error.reason() == Some(h2::Reason::REFUSED_STREAM)
-                        // A graceful GOAWAY reaches only the streams after its last one.
-                        || (error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR)))
-            })
-    })
-}
-
 /// At most eight digits, so milliseconds suffice for a day.
 pub(crate) fn grpc_timeout(left: Duration) -> HeaderValue {
     let text = format!("{}m", left.as_millis().clamp(1, 99_999_999));
@@ -200,21 +145,6 @@ pub(crate) fn grpc_timeout(left: Duration) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_was_provably_not_processed_may_be_sent_again_and_a_services_answer_may_not() {
-        let unreachable =
-            as_unavailable(Status::from_error(Box::new(ConnectError("refused".into()))));
-        assert!(may_repeat(&unreachable, false));
-        let broken = as_unavailable(Status::from_error(Box::new(h2::Error::from(
-            h2::Reason::INTERNAL_ERROR,
-        ))));
-        assert_eq!(broken.code(), Code::Unavailable);
-        assert!(!may_repeat(&broken, false));
-        assert!(may_repeat(&broken, true));
-        let answered = as_unavailable(Status::unavailable("the database is away"));
-        assert!(!may_repeat(&answered, true));
-    }
 
     #[test]
     fn a_timeout_has_at_most_eight_digits() {

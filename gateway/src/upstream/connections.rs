@@ -3,16 +3,19 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 use tonic::transport::{Channel, Endpoint};
 
+use super::unary;
+
 /// How long an address may take to accept.
 pub(crate) const CONNECT: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(5);
-/// Receive windows: a stream's takes any answer of a unary call at once.
+/// Receive windows.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
@@ -20,8 +23,15 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 #[derive(Default)]
 pub(crate) struct Connections {
     addresses: Vec<SocketAddr>,
-    /// Addresses take turns: neighbours in this list lead to different ones.
-    channels: Vec<Channel>,
+    /// As many as there are addresses, in their order, and so on.
+    places: Vec<Arc<Place>>,
+}
+
+/// Where calls go: a connection for unary calls, and one for streams.
+pub(super) struct Place {
+    pub(super) address: SocketAddr,
+    pub(super) unary: unary::Client,
+    pub(super) streams: Channel,
 }
 
 impl Connections {
@@ -29,17 +39,11 @@ impl Connections {
         &self.addresses
     }
 
-    pub(crate) fn channel(&self, turn: usize) -> Option<Channel> {
-        self.channels
-            .get(turn.checked_rem(self.channels.len())?)
-            .cloned()
-    }
-
-    /// The address of this turn, and how many turns that address had before.
-    pub(crate) fn address(&self, turn: usize) -> Option<(SocketAddr, usize)> {
+    /// The place of the address at `at` in the list, in its turn among those of that address.
+    pub(super) fn place(&self, at: usize, turn: usize) -> Option<&Arc<Place>> {
         let count = self.addresses.len();
-        let address = *self.addresses.get(turn.checked_rem(count)?)?;
-        Some((address, turn / count))
+        let per_address = self.places.len().checked_div(count)?;
+        self.places.get(turn.checked_rem(per_address)? * count + at)
     }
 
     /// Connections to `addresses`, keeping those there are.
@@ -49,43 +53,46 @@ impl Connections {
         origin: &Uri,
         per_address: usize,
     ) -> Self {
-        let count = self.addresses.len();
-        let mut kept: HashMap<SocketAddr, Vec<Channel>> = HashMap::new();
-        for (at, channel) in self.channels.iter().enumerate() {
-            kept.entry(self.addresses[at % count])
-                .or_default()
-                .push(channel.clone());
+        let mut kept: HashMap<SocketAddr, Vec<Arc<Place>>> = HashMap::new();
+        for place in &self.places {
+            kept.entry(place.address).or_default().push(place.clone());
         }
-        let mut channels = Vec::with_capacity(addresses.len() * per_address);
+        let mut places = Vec::with_capacity(addresses.len() * per_address);
         for _ in 0..per_address {
             for address in &addresses {
-                let channel = kept
+                let place = kept
                     .get_mut(address)
                     .and_then(Vec::pop)
-                    .or_else(|| connection(*address, origin));
-                channels.extend(channel);
+                    .or_else(|| Place::new(*address, origin).map(Arc::new));
+                places.extend(place);
             }
         }
-        Self {
-            addresses,
-            channels,
-        }
+        Self { addresses, places }
     }
 }
 
-/// An address always makes a URI, so there is always a connection.
-fn connection(address: SocketAddr, origin: &Uri) -> Option<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
-    let channel = endpoint
-        .origin(origin.clone())
-        .connect_timeout(CONNECT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE_ANSWER)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .connect_lazy();
-    Some(channel)
+impl Place {
+    /// An address always makes a URI, so there is always a connection.
+    fn new(address: SocketAddr, origin: &Uri) -> Option<Self> {
+        let authority = origin
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
+        let streams = endpoint
+            .origin(origin.clone())
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE_ANSWER)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .connect_lazy();
+        Some(Self {
+            address,
+            unary: unary::Client::new(address, authority),
+            streams,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -100,20 +107,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn addresses_take_turns_and_each_has_its_connections() {
+    async fn each_address_has_its_connections_which_stay_when_others_come_and_go() {
         let origin = Uri::from_static("http://auth:50051");
         let none = Connections::default();
-        assert!(none.channel(0).is_none() && none.address(7).is_none());
+        assert!(none.place(0, 0).is_none());
         let connections = none.changed(addresses(&[1, 2]), &origin, 2);
-        assert_eq!(connections.channels.len(), 4);
-        let address = |turn| connections.address(turn).unwrap();
-        assert_ne!(address(0).0, address(1).0);
-        assert_eq!(address(0).0, address(2).0);
-        assert_eq!((address(1).1, address(2).1), (0, 1));
+        let place = |at, turn| connections.place(at, turn).unwrap();
+        assert_eq!(place(1, 0).address, connections.addresses()[1]);
+        assert!(!Arc::ptr_eq(place(1, 0), place(1, 1)));
+        assert!(Arc::ptr_eq(place(1, 0), place(1, 2)));
         let fewer = connections.changed(addresses(&[2]), &origin, 2);
-        assert_eq!(
-            (fewer.channels.len(), fewer.addresses()),
-            (2, addresses(&[2]).as_slice())
-        );
+        assert_eq!(fewer.addresses(), addresses(&[2]));
+        for turn in 0..2 {
+            let kept = fewer.place(0, turn).unwrap();
+            assert!((0..2).any(|turn| Arc::ptr_eq(kept, place(1, turn))));
+        }
     }
 }

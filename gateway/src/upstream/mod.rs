@@ -2,9 +2,13 @@
 //! passed through, ask here.
 
 mod answers;
+mod broken;
 mod bytes_codec;
 mod call;
 mod connections;
+mod ejection;
+mod tries;
+mod unary;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -16,11 +20,16 @@ use arc_swap::ArcSwap;
 use http::{HeaderValue, Uri};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 pub(crate) use answers::Next;
-pub(crate) use call::{Call, grpc_timeout};
+use broken::Broken;
+pub(crate) use broken::not_processed;
+pub(crate) use call::{Call, Metadata, grpc_timeout};
 pub(crate) use connections::CONNECT;
-use connections::Connections;
+use connections::{Connections, Place};
+use ejection::Ejections;
+pub(crate) use tries::Tries;
 
 use crate::plan::OWN;
 
@@ -29,7 +38,11 @@ const LOOK_UP: Duration = Duration::from_secs(5);
 /// How often, while a name leads nowhere.
 const LOOK_UP_MISSING: Duration = Duration::from_millis(500);
 
+/// How long new names are looked up before they are used.
+const LOOK_UP_FIRST: Duration = Duration::from_secs(2);
+
 /// Every upstream, by name.
+#[derive(Default)]
 pub(crate) struct Targets(HashMap<String, Arc<Upstream>>);
 
 /// One service.
@@ -39,23 +52,27 @@ pub(crate) struct Upstream {
     pub(crate) authority: HeaderValue,
     origin: Uri,
     connections: ArcSwap<Connections>,
+    ejections: Ejections,
     turn: AtomicUsize,
     connections_per_address: usize,
     metrics: call::CallMetrics,
+    away: tries::Away,
 }
 
 /// A name that the contracts use has no address.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "GRIMOIRE_UPSTREAMS lacks {missing}: it must have an entry such as {missing}=http://{missing}:50051 for each service that the contracts name"
+    "GRIMOIRE_UPSTREAMS lacks {missing}: it must have an entry such as {missing}=http://{missing}:50051 for each service that the contracts name; for those of GRIMOIRE_CONTRACTS_DIR its upstreams.yaml may have it"
 )]
 pub struct MissingUpstream {
     missing: String,
 }
 
 impl Targets {
-    /// The upstreams that `needed` names, at the addresses of `configured`, and the one inside of this process.
-    pub(crate) fn new(
+    /// The upstreams that `needed` names, at the addresses of `configured`, and the one inside of this process. What is at the same
+    /// address as here stays, with its connections; whoever calls another goes on, and its connections end with the last call.
+    pub(crate) fn changed(
+        &self,
         needed: impl IntoIterator<Item = String>,
         configured: &BTreeMap<String, Uri>,
         own: SocketAddr,
@@ -66,10 +83,8 @@ impl Targets {
             let Some(origin) = configured.get(&name) else {
                 return Err(MissingUpstream { missing: name });
             };
-            targets.insert(
-                name.clone(),
-                Arc::new(Upstream::new(name, origin.clone(), connections_per_address)),
-            );
+            let upstream = self.known_or_new(name, origin, connections_per_address);
+            targets.insert(upstream.name.clone(), upstream);
         }
         let origin = Uri::builder()
             .scheme("http")
@@ -77,11 +92,36 @@ impl Targets {
             .path_and_query("/")
             .build()
             .unwrap_or_default();
-        targets.insert(
-            OWN.to_owned(),
-            Arc::new(Upstream::new(OWN.to_owned(), origin, 1)),
-        );
+        let upstream = self.known_or_new(OWN.to_owned(), &origin, 1);
+        targets.insert(OWN.to_owned(), upstream);
         Ok(Self(targets))
+    }
+
+    fn known_or_new(
+        &self,
+        name: String,
+        origin: &Uri,
+        connections_per_address: usize,
+    ) -> Arc<Upstream> {
+        match self.0.get(&name).filter(|known| known.origin == *origin) {
+            Some(known) => known.clone(),
+            None => Arc::new(Upstream::new(name, origin.clone(), connections_per_address)),
+        }
+    }
+
+    /// Looks up the names that lead nowhere yet, for a while. One that does not exist is no error: its service may come later.
+    pub(crate) async fn look_up_new(&self) {
+        let new = self
+            .0
+            .values()
+            .filter(|upstream| upstream.connections.load().addresses().is_empty());
+        let looked_up = futures::future::join_all(new.map(|upstream| upstream.look_up()));
+        let _ = tokio::time::timeout(LOOK_UP_FIRST, looked_up).await;
+    }
+
+    /// Names of all of them.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<Upstream>> {
@@ -105,11 +145,13 @@ impl Upstream {
             authority: HeaderValue::try_from(authority)
                 .unwrap_or_else(|_| HeaderValue::from_static("upstream")),
             metrics: call::CallMetrics::new(&name),
+            ejections: Ejections::new(&name),
             name,
             origin,
             connections: ArcSwap::from_pointee(Connections::default()),
             turn: AtomicUsize::new(0),
             connections_per_address,
+            away: tries::Away::new(),
         }
     }
 
@@ -118,14 +160,56 @@ impl Upstream {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The connection of this turn; none while the name leads nowhere.
+    /// A call has come to the service.
+    pub(crate) fn takes_calls(&self) {
+        self.away.ends();
+    }
+
+    /// The connection for streams of this turn; none while the name leads nowhere.
     pub(crate) fn channel(&self, turn: usize) -> Option<Channel> {
-        self.connections.load().channel(turn)
+        self.place(turn).ok().map(|place| place.streams.clone())
     }
 
     /// The address of this turn, and how many turns that address had before.
     pub(crate) fn address(&self, turn: usize) -> Option<(SocketAddr, usize)> {
-        self.connections.load().address(turn)
+        let connections = self.connections.load();
+        let addresses = connections.addresses();
+        let at = self.ejections.pick(addresses, turn)?;
+        Some((*addresses.get(at)?, turn / addresses.len()))
+    }
+
+    fn place(&self, turn: usize) -> Result<Arc<Place>, Status> {
+        let connections = self.connections.load();
+        let addresses = connections.addresses();
+        let at = self.ejections.pick(addresses, turn);
+        at.and_then(|at| connections.place(at, turn / addresses.len()))
+            .cloned()
+            .ok_or_else(|| Status::unavailable(format!("{} has no address", self.name)))
+    }
+
+    /// Remembers whether the service was reached there. When it took this call, it takes calls.
+    fn note(&self, address: SocketAddr, failure: Option<&Status>) {
+        let broken = failure.map(|status| (status.code(), Broken::of(status)));
+        match broken {
+            Some((_, Some(Broken { lost: true, .. }))) => self.failed(address),
+            // It may be at the deadline that nobody is there.
+            Some((Code::DeadlineExceeded, None)) | Some((_, Some(_))) => {}
+            None | Some((_, None)) => {
+                self.takes_calls();
+                self.reached(address);
+            }
+        }
+    }
+
+    /// Nothing could be reached at `address`, or it was lost.
+    pub(crate) fn failed(&self, address: SocketAddr) {
+        let connections = self.connections.load();
+        self.ejections.failed(address, connections.addresses());
+    }
+
+    /// The service was reached at `address`.
+    pub(crate) fn reached(&self, address: SocketAddr) {
+        self.ejections.reached(address);
     }
 
     #[cfg(test)]
@@ -156,6 +240,7 @@ impl Upstream {
                 addresses.dedup();
                 if !addresses.is_empty() && addresses != now.addresses() {
                     tracing::info!(upstream = self.name, ?addresses, "upstream addresses");
+                    self.ejections.keep(&addresses);
                     let next = now.changed(addresses, &self.origin, self.connections_per_address);
                     self.connections.store(Arc::new(next));
                 }
@@ -165,5 +250,27 @@ impl Upstream {
             }
         }
         !self.connections.load().addresses().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_that_stays_where_it_is_keeps_its_connections() {
+        let own = SocketAddr::from(([127, 0, 0, 1], 1));
+        let targets = |before: &Targets, orders: &str| {
+            let addresses = [("user", "http://user:1"), ("orders", orders)];
+            let addresses =
+                addresses.map(|(name, uri)| (name.to_owned(), uri.parse::<Uri>().unwrap()));
+            let addresses = BTreeMap::from(addresses);
+            before.changed(addresses.keys().cloned(), &addresses, own, 1)
+        };
+        let before = targets(&Targets::default(), "http://orders:1").unwrap();
+        let after = targets(&before, "http://elsewhere:1").unwrap();
+        let stays = |name| Arc::ptr_eq(before.get(name).unwrap(), after.get(name).unwrap());
+        assert!(stays("user") && stays(OWN));
+        assert!(!stays("orders"));
     }
 }

@@ -4,6 +4,7 @@
 
 mod connections;
 mod cors;
+mod folder;
 mod grpc;
 mod grpc_web;
 mod limits;

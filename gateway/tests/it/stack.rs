@@ -132,6 +132,18 @@ impl Stack {
         stack
     }
 
+    /// Lets the server that plays every service listen here, too.
+    pub(crate) fn serve_at(&self, listener: TcpListener) {
+        let router = services::add(Server::builder(), &self.seen);
+        let ended = self.down.clone().cancelled_owned();
+        tokio::spawn(async move {
+            router
+                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ended)
+                .await
+                .unwrap();
+        });
+    }
+
     /// Ends the services behind the gateway.
     pub(crate) fn end_services(&self) {
         self.down.cancel();

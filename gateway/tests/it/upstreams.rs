@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use grimoire_proto::user::v1::GetProfileRequest;
 use grimoire_proto::user::v1::profile_service_client::ProfileServiceClient;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tonic::Code;
 
 use crate::stack::{Stack, eventually, reason, with_token};
@@ -41,6 +41,33 @@ async fn a_service_that_is_down_is_told_within_the_deadline() {
         (status.code(), reason(&status).as_str()),
         (Code::Unavailable, "UNAVAILABLE")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_wait_for_a_service_that_does_not_listen_yet_and_are_answered() {
+    // Bound, the port is nobody else's; as long as it does not listen, it refuses.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let stack = Stack::with_user_at(Some(socket.local_addr().unwrap()), &[]).await;
+    let token = stack.issuer.token();
+    let tries = "gateway_upstream_retries_total{server_address=\"user\"}";
+    let before = stack.metric(tries).await;
+
+    let mut client = ProfileServiceClient::new(stack.channel().await);
+    let request = GetProfileRequest { user: "me".into() };
+    let passed = client.get_profile(with_token(request, &token));
+    let transcoded = stack.get("/v1/users/me", Some(&token));
+    let stack = &stack;
+    let listens = async {
+        eventually("tries", || async move {
+            (stack.metric(tries).await >= before + 6.0).then_some(())
+        })
+        .await;
+        stack.serve_at(socket.listen(64).unwrap());
+    };
+    let (passed, transcoded, ()) = tokio::join!(passed, transcoded, listens);
+    passed.unwrap();
+    assert_eq!(transcoded.status, 200, "{}", transcoded.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

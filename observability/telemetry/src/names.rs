@@ -52,6 +52,10 @@ pub const GATEWAY_TRUST_KEYS: &str = "gateway_trust_keys";
 pub const GATEWAY_REVOCATIONS: &str = "gateway_revocations";
 /// Counter: calls that were sent a second time, by `server_address`.
 pub const GATEWAY_RETRIES: &str = "gateway_upstream_retries_total";
+/// Gauge: addresses that are passed over because nothing could be reached there, by `server_address`.
+pub const GATEWAY_EJECTED: &str = "gateway_upstream_ejected";
+/// Counter: times that an address was passed over, by `server_address`.
+pub const GATEWAY_EJECTIONS: &str = "gateway_upstream_ejections_total";
 /// Counter: calls that the hang guard ended.
 pub const GATEWAY_HUNG_CALLS: &str = "gateway_hung_calls_total";
 /// Gauge: connections of clients that are open.
@@ -62,6 +66,10 @@ pub const GATEWAY_CONNECTIONS_REFUSED: &str = "gateway_connections_refused_total
 pub const GATEWAY_SLOW_CLIENTS: &str = "gateway_slow_clients_total";
 /// Gauge, 1: the routes in force, by `hash`.
 pub const GATEWAY_PLAN: &str = "gateway_plan_info";
+/// Counter: changes of the folder of contracts, by `outcome` (applied, refused).
+pub const GATEWAY_PLAN_RELOADS: &str = "gateway_plan_reloads_total";
+/// Gauge, 0 or 1: what the folder of contracts has is refused, and a plan before it in force.
+pub const GATEWAY_PLAN_REFUSED: &str = "gateway_plan_refused";
 
 // Passwords
 /// Histogram, seconds: one password hash.

@@ -10,6 +10,7 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
 
 /// The current span as a `traceparent`; none outside of a span.
 pub fn current_traceparent() -> Option<String> {
@@ -60,8 +61,15 @@ pub fn add_link_from_headers(span: &Span, headers: &HeaderMap) {
 
 /// Writes the current span into headers of a request that is about to leave.
 pub fn inject_headers(headers: &mut HeaderMap) {
+    inject_each(|name, value| {
+        headers.insert(name, value);
+    });
+}
+
+/// As [`inject_headers`], for what is no map: tells each name and value.
+pub fn inject_each(tell: impl FnMut(&'static str, HeaderValue)) {
     Context::map_current(|context| {
-        TraceContextPropagator::new().inject_context(context, &mut HeadersMut(headers))
+        TraceContextPropagator::new().inject_context(context, &mut Each(tell))
     });
 }
 
@@ -115,16 +123,18 @@ impl Extractor for Headers<'_> {
     }
 }
 
-struct HeadersMut<'a>(&'a mut HeaderMap);
+struct Each<F>(F);
 
-impl Injector for HeadersMut<'_> {
+impl<F: FnMut(&'static str, HeaderValue)> Injector for Each<F> {
     fn set(&mut self, key: &str, value: String) {
-        // An empty tracestate says nothing.
-        if value.is_empty() {
-            return;
-        }
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(key), HeaderValue::try_from(value)) {
-            self.0.insert(name, value);
+        let name = match key {
+            TRACEPARENT => TRACEPARENT,
+            // An empty one says nothing.
+            TRACESTATE if !value.is_empty() => TRACESTATE,
+            _ => return,
+        };
+        if let Ok(value) = HeaderValue::try_from(value) {
+            (self.0)(name, value);
         }
     }
 }

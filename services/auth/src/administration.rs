@@ -21,7 +21,7 @@ pub(crate) fn another(caller: &Caller, account: &str, what: &'static str) -> Res
     Ok(account.0)
 }
 
-/// Locks the account, and the caller's beside it. A token may show a role that was taken a moment ago, so the caller's row decides; and of
+/// Locks an account that was not deleted, and the caller's beside it. A token may show a role that was taken a moment ago, so the caller's row decides; and of
 /// two administrators who demote each other at once one stays.
 pub(crate) async fn lock(
     connection: &mut PgConnection,
@@ -37,6 +37,7 @@ pub(crate) async fn lock(
     rows.iter()
         .position(|row| row.id == account)
         .map(|place| rows.swap_remove(place))
+        .filter(|row| !row.deleted)
         .ok_or(Error::NotFound("account"))
 }
 

@@ -1,4 +1,4 @@
-//! What is done on the command line: migrations, ready accounts, roles, and the outbox after a restore.
+//! What is done on the command line: migrations, ready accounts, roles, and outbox and erasures after a restore.
 
 use std::io::Read as _;
 
@@ -12,15 +12,20 @@ use zeroize::Zeroizing;
 use crate::MIGRATIONS;
 use crate::config::{
     Command, CreateAccount, DATABASE_VARIABLE, DatabaseConfig, GrantRole, PasswordConfig,
+    ReapplyErasures,
 };
+use crate::deletion;
 use crate::email::Email;
 use crate::error::Violation;
 use crate::password::{Password, PasswordError, StartError};
 use crate::roles;
 use crate::store::revocations::Target;
-use crate::store::{accounts, revocations, signing_keys};
+use crate::store::{self, accounts, revocations, signing_keys};
 use crate::tokens::LONGEST_ACCESS_TOKEN;
 use crate::topics;
+
+/// Deleted accounts that are read at a time.
+const PAGE: i64 = 500;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +106,11 @@ impl Command {
                 }
                 Ok(())
             }
+            Self::ReapplyErasures(ReapplyErasures { accounts, database }) => {
+                let begun = reapply_erasures(&connect(&database).await?, &accounts).await?;
+                println!("{begun} accounts are erased once more");
+                Ok(())
+            }
             Self::Outbox(command) => {
                 let pool = connect(command.database()).await?;
                 if let OutboxCommand::Rebase(_) = command {
@@ -176,9 +186,10 @@ pub async fn grant_role(pool: &PgPool, email: &str, role: &str) -> Result<bool, 
         )));
     }
     let address = Email::parse(email)?;
-    let id = accounts::find(pool, &address)
-        .await?
-        .ok_or_else(|| CommandError::Unknown(email.to_owned()))?;
+    let unknown = || CommandError::Unknown(email.to_owned());
+    let id = accounts::find(pool, &address).await?.ok_or_else(unknown)?;
+    // One that was deleted keeps its address for a while.
+    accounts::get(pool, id).await?.ok_or_else(unknown)?;
 
     let mut transaction = pool.begin().await?;
     let Some(account) = accounts::grant_role(&mut *transaction, id, role).await? else {
@@ -213,6 +224,28 @@ pub async fn grant_role(pool: &PgPool, email: &str, role: &str) -> Result<bool, 
         tracing::debug!(%error, "the change of roles was not announced");
     }
     Ok(true)
+}
+
+/// Has every service erase `accounts` once more or, where there are none, all that this database knows to be deleted. An account that it
+/// takes for alive, because it was restored, is deleted again, and its owner gets the last mail again. How many there were; those that
+/// it does not know at all are passed over.
+pub async fn reapply_erasures(pool: &PgPool, accounts: &[Uuid]) -> Result<usize, CommandError> {
+    let mut begun = 0;
+    for account in accounts {
+        begun += usize::from(deletion::reapply(pool, *account).await?);
+    }
+    let mut after = accounts.is_empty().then_some(Uuid::nil());
+    while let Some(last) = after {
+        let page = store::accounts::deletion::list(pool, last, PAGE).await?;
+        for account in &page {
+            begun += usize::from(deletion::reapply(pool, *account).await?);
+        }
+        after = page.last().copied();
+    }
+    if let Err(error) = revocations::notify(pool).await {
+        tracing::debug!(%error, "the deletions were not announced");
+    }
+    Ok(begun)
 }
 
 impl From<Violation> for CommandError {

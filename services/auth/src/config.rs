@@ -5,7 +5,10 @@ use std::time::Duration;
 use chassis::database::PoolConfig;
 use chassis::grpc::GrpcConfig;
 use chassis::process::{ProcessConfig, Secret, seconds};
+use chassis::upstream;
+use http::Uri;
 use outbox::{KafkaConfig, OutboxCommand};
+use uuid::Uuid;
 
 use crate::hash_pool::Bounds;
 use crate::keys::{KeyRing, SecretKey};
@@ -27,6 +30,8 @@ pub enum Command {
     CreateAccount(CreateAccount),
     /// Gives an account a role, such as `admin`; its tokens are outdated at once
     GrantRole(GrantRole),
+    /// Has every service erase deleted accounts once more: after a restore
+    ReapplyErasures(ReapplyErasures),
     /// Looks after the outbox
     #[command(subcommand)]
     Outbox(OutboxCommand<DatabaseConfig>),
@@ -60,6 +65,18 @@ pub struct GrantRole {
     pub database: DatabaseConfig,
 }
 
+/// `auth reapply-erasures`.
+#[derive(Debug, clap::Args)]
+pub struct ReapplyErasures {
+    /// Ids of accounts that were deleted, also of those that a restored database takes for alive; without any, all that it knows to
+    /// be deleted
+    #[arg(value_name = "ACCOUNT")]
+    pub accounts: Vec<Uuid>,
+    /// Where the accounts are.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+}
+
 /// Auth's own database.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseConfig {
@@ -86,6 +103,9 @@ pub struct ServeConfig {
     /// Where its events go.
     #[command(flatten)]
     pub kafka: KafkaConfig,
+    /// Address of user, which keeps profiles and activities
+    #[arg(long, env = "GRIMOIRE_USER_URL", default_value = "http://user:50052", value_name = "URL", value_parser = upstream::address)]
+    pub user_url: Uri,
     /// What it decides by.
     #[command(flatten)]
     pub identity: IdentityConfig,

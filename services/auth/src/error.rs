@@ -1,12 +1,13 @@
 //! How a call can fail, and what its caller is told.
 
 use std::borrow::Cow;
+use std::error::Error as _;
 use std::time::Duration;
 
 use chassis::status::Failure;
 use grimoire_proto::Reason;
 use outbox::AppendError;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::password::PasswordError;
 use crate::roles::ADMIN;
@@ -46,6 +47,8 @@ pub(crate) enum Error {
     StaleEtag,
     #[error("the notification has nothing left to tell")]
     NotificationObsolete,
+    #[error("user cannot be asked: {0}")]
+    User(Status),
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error("the new password is too weak: {0}")]
@@ -164,6 +167,20 @@ impl From<Error> for Status {
                 Reason::NotificationObsolete,
                 "there is nothing left to tell",
             ),
+            // Says itself when to try again.
+            Error::User(status)
+                if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
+                    && !status.details().is_empty() =>
+            {
+                return status;
+            }
+            // The connection broke while it answered.
+            Error::User(status) if status.source().is_some() => {
+                tracing::warn!(%status, "user does not answer any more");
+                Failure::new(Reason::Unavailable, "user is not available")
+                    .retry_after(Duration::from_secs(1))
+            }
+            Error::User(status) => Failure::internal(&status),
             Error::Password(PasswordError::Weak(advice)) => Failure::new(
                 Reason::WeakPassword,
                 "the password is too weak",

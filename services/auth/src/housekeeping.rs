@@ -1,12 +1,15 @@
 //! Deletes what is of no use any more, a few thousand rows at a time and until nothing is left. Every replica does, and passes over
-//! the rows that another one holds.
+//! the rows that another one holds. And wipes the addresses of deleted accounts whose last mail has not left in time.
 
 use std::time::Duration;
 
+use outbox::{AppendError, Wake};
 use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::deletion;
+use crate::email::Pseudonyms;
 use crate::store::{
     address_state, email_changes, failed_logins, known_devices, notifications, password_resets,
     registrations, revocations, sessions, signing_keys, trust_followers,
@@ -16,27 +19,48 @@ const EVERY: Duration = Duration::from_secs(60);
 /// Rows of a table that one statement deletes, so that none runs long.
 const BATCH: u32 = 5_000;
 
-pub(crate) async fn run(pool: PgPool, stop: CancellationToken) {
-    let mut tick = interval(EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut rows = 0;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = tick.tick() => {}
-        }
-        match sweep(&pool).await {
-            Ok(round) => {
-                rows += round.rows;
-                if round.full {
-                    tick.reset_immediately();
-                } else if rows > 0 {
-                    tracing::info!(rows, "deleted what is of no use any more");
-                    rows = 0;
-                }
+/// Addresses of deleted accounts that are wiped in one round, each in a transaction of its own.
+const ADDRESSES: u32 = 100;
+
+pub(crate) struct Housekeeping {
+    pub(crate) pool: PgPool,
+    pub(crate) pseudonyms: Pseudonyms,
+    pub(crate) relay: Wake,
+}
+
+impl Housekeeping {
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut tick = interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rows = 0;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = tick.tick() => {}
             }
-            Err(error) => tracing::warn!(%error, "what is of no use any more was not deleted"),
+            match self.round().await {
+                Ok(round) => {
+                    rows += round.rows;
+                    if round.full {
+                        tick.reset_immediately();
+                    } else if rows > 0 {
+                        tracing::info!(rows, "deleted what is of no use any more");
+                        rows = 0;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "what is of no use any more was not deleted"),
+            }
         }
+    }
+
+    async fn round(&self) -> Result<Round, AppendError> {
+        let swept = sweep(&self.pool).await?;
+        let most = i64::from(ADDRESSES);
+        let wiped = deletion::wipe_overdue(&self.pool, &self.pseudonyms, &self.relay, most).await?;
+        Ok(Round {
+            rows: swept.rows + wiped,
+            full: swept.full || wiped >= u64::from(ADDRESSES),
+        })
     }
 }
 

@@ -5,6 +5,7 @@ mod administration;
 mod client;
 mod commands;
 mod config;
+mod deletion;
 mod email;
 mod error;
 mod hash_pool;
@@ -37,12 +38,15 @@ use std::time::Duration;
 use chassis::database::{self, DatabaseError};
 use chassis::grpc::Services;
 use chassis::process::{DevelopmentValue, Process};
+use chassis::upstream::{self, Upstream};
 use grimoire_proto::auth::v1::account_service_server::AccountServiceServer;
 use grimoire_proto::auth::v1::admin_service_server::AdminServiceServer;
 use grimoire_proto::auth::v1::directory_service_server::DirectoryServiceServer;
+use grimoire_proto::auth::v1::erasure_service_server::ErasureServiceServer;
 use grimoire_proto::auth::v1::notification_service_server::NotificationServiceServer;
 use grimoire_proto::auth::v1::session_service_server::SessionServiceServer;
 use grimoire_proto::auth::v1::trust_service_server::TrustServiceServer;
+use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
 use outbox::{Relay, Wake};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
@@ -50,16 +54,19 @@ use telemetry::prometheus::IntCounterVec;
 use telemetry::{metrics, names};
 use tokio_util::sync::CancellationToken;
 
-pub use commands::{CommandError, create_account, grant_role};
+pub use commands::{CommandError, create_account, grant_role, reapply_erasures};
 pub use config::{
-    Command, CreateAccount, DatabaseConfig, GrantRole, IdentityConfig, PasswordConfig, ServeConfig,
+    Command, CreateAccount, DatabaseConfig, GrantRole, IdentityConfig, PasswordConfig,
+    ReapplyErasures, ServeConfig,
 };
+pub use deletion::ERASING_SERVICES;
 pub use keys::{KeyError, KeyRing, SecretKey};
 
 use email::Pseudonyms;
+use housekeeping::Housekeeping;
 use mail_token::MailTokens;
 use rotation::Rotation;
-use rpc::{AccountApi, AdminApi, DirectoryApi, NotificationApi, SessionApi, TrustApi};
+use rpc::{AccountApi, AdminApi, DirectoryApi, ErasureApi, NotificationApi, SessionApi, TrustApi};
 use signing_keys::Signer;
 use tokens::TokenIssuer;
 use trust::Trust;
@@ -99,15 +106,17 @@ pub async fn services(process: &Process, config: &ServeConfig) -> Result<Service
     database::ensure_migrated("auth", &pool, MIGRATIONS).await?;
 
     let (relay, wake) = Relay::new(relay);
-    let services = services_over(pool, wake, &config.identity, process.stop.clone()).await?;
+    let user = upstream::connect("user", &config.user_url);
+    let services = services_over(pool, wake, user, &config.identity, process.stop.clone()).await?;
     Ok(services.task("relay", endless(relay.run(process.stop.clone()))))
 }
 
 /// The gRPC services over a migrated database, and the tasks that feed the followers of keys and revocations and delete what is of no
-/// use any more, until `stop`. Makes the first signing keys.
+/// use any more, until `stop`. Makes the first signing keys. `user` is asked for its part of an export, and for nothing before.
 pub async fn services_over(
     pool: PgPool,
     relay: Wake,
+    user: Upstream,
     config: &IdentityConfig,
     stop: CancellationToken,
 ) -> Result<Services, StartError> {
@@ -146,6 +155,7 @@ pub async fn services_over(
         tokens: Arc::clone(&tokens),
         trust: Arc::clone(&trust),
         relay: relay.clone(),
+        user_data: UserDataServiceClient::new(user),
         capped_mails: metrics::counter(
             names::AUTH_MAILS_CAPPED,
             "Mails that were not sent because their address had enough",
@@ -158,6 +168,16 @@ pub async fn services_over(
         passwords: Arc::clone(&passwords),
         rotation: rotation.clone(),
         trust: Arc::clone(&trust),
+        relay: relay.clone(),
+    };
+    let erasures = ErasureApi {
+        pool: pool.clone(),
+        pseudonyms: pseudonyms.clone(),
+        relay: relay.clone(),
+    };
+    let housekeeping = Housekeeping {
+        pool: pool.clone(),
+        pseudonyms: pseudonyms.clone(),
         relay: relay.clone(),
     };
     let sessions = SessionApi {
@@ -186,15 +206,16 @@ pub async fn services_over(
             pool: pool.clone(),
         }))
         .with(NotificationServiceServer::new(NotificationApi {
-            pool: pool.clone(),
+            pool,
             mail_tokens,
         }))
+        .with(ErasureServiceServer::new(erasures))
         .with(TrustServiceServer::new(TrustApi {
             trust: Arc::clone(&trust),
         }))
         .task("trust", endless(trust.run()))
         .task("rotation", endless(rotation.run(stop.clone())))
-        .task("housekeeping", endless(housekeeping::run(pool, stop))))
+        .task("housekeeping", endless(housekeeping.run(stop))))
 }
 
 /// A counter whose series all begin at 0: the increase of one that begins with its first event does not show that event.

@@ -4,7 +4,9 @@ mod change_email;
 mod change_password;
 mod complete_registration;
 mod confirm_email;
+mod delete_account;
 mod disable_account;
+mod export_account;
 mod force_reset;
 mod get_account;
 mod get_notification;
@@ -16,6 +18,7 @@ mod login;
 mod logout;
 mod lookup_accounts;
 mod reauthenticate;
+mod record_receipt;
 mod refresh_tokens;
 mod register;
 mod request_password_reset;
@@ -30,14 +33,17 @@ mod unlock_account;
 use std::sync::Arc;
 
 use chassis::caller::Caller;
+use chassis::upstream::Upstream;
 use chassis::wire::timestamp;
 use grimoire_proto::auth::v1::account_service_server::AccountService;
 use grimoire_proto::auth::v1::admin_service_server::AdminService;
 use grimoire_proto::auth::v1::directory_service_server::DirectoryService;
+use grimoire_proto::auth::v1::erasure_service_server::ErasureService;
 use grimoire_proto::auth::v1::notification_service_server::NotificationService;
 use grimoire_proto::auth::v1::session_service_server::SessionService;
 use grimoire_proto::auth::v1::trust_service_server::TrustService;
 use grimoire_proto::auth::v1::*;
+use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
 use outbox::Wake;
 use sqlx::PgPool;
 use telemetry::prometheus::{IntCounter, IntCounterVec};
@@ -61,6 +67,7 @@ pub(crate) struct AccountApi {
     pub(crate) tokens: Arc<TokenIssuer>,
     pub(crate) trust: Arc<Trust>,
     pub(crate) relay: Wake,
+    pub(crate) user_data: UserDataServiceClient<Upstream>,
     pub(crate) capped_mails: IntCounter,
 }
 
@@ -134,6 +141,26 @@ impl AccountService for AccountApi {
         request: Request<ConfirmEmailRequest>,
     ) -> Result<Response<ConfirmEmailResponse>, Status> {
         let answer = confirm_email::confirm_email(self, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    type ExportAccountStream = export_account::Records;
+
+    async fn export_account(
+        &self,
+        request: Request<ExportAccountRequest>,
+    ) -> Result<Response<Self::ExportAccountStream>, Status> {
+        let records =
+            export_account::export_account(self, Caller::of(&request), request.get_ref()).await?;
+        Ok(Response::new(records))
+    }
+
+    async fn delete_account(
+        &self,
+        request: Request<DeleteAccountRequest>,
+    ) -> Result<Response<DeleteAccountResponse>, Status> {
+        let answer =
+            delete_account::delete_account(self, Caller::of(&request), request.get_ref()).await?;
         Ok(Response::new(answer))
     }
 }
@@ -342,6 +369,23 @@ impl NotificationService for NotificationApi {
     }
 }
 
+pub(crate) struct ErasureApi {
+    pub(crate) pool: PgPool,
+    pub(crate) pseudonyms: Pseudonyms,
+    pub(crate) relay: Wake,
+}
+
+#[async_trait]
+impl ErasureService for ErasureApi {
+    async fn record_receipt(
+        &self,
+        request: Request<RecordReceiptRequest>,
+    ) -> Result<Response<RecordReceiptResponse>, Status> {
+        let answer = record_receipt::record_receipt(self, request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+}
+
 pub(crate) struct TrustApi {
     pub(crate) trust: Arc<Trust>,
 }
@@ -372,10 +416,16 @@ fn account_on_the_wire(account: &store::accounts::Account) -> Account {
 }
 
 fn managed_on_the_wire(account: store::accounts::administration::Managed) -> ManagedAccount {
-    let state = match (account.held, account.locked) {
-        (false, _) => managed_account::State::Active,
-        (true, true) => managed_account::State::Locked,
-        (true, false) => managed_account::State::Disabled,
+    let state = if account.erased {
+        managed_account::State::Erased
+    } else if account.deleted {
+        managed_account::State::Deleting
+    } else if account.locked {
+        managed_account::State::Locked
+    } else if account.held {
+        managed_account::State::Disabled
+    } else {
+        managed_account::State::Active
     };
     ManagedAccount {
         id: account.id.to_string(),

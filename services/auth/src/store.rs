@@ -5,6 +5,7 @@
 pub(crate) mod accounts;
 pub(crate) mod address_state;
 pub(crate) mod email_changes;
+pub(crate) mod erasure_receipts;
 pub(crate) mod failed_logins;
 pub(crate) mod known_devices;
 pub(crate) mod notifications;

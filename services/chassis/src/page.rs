@@ -3,10 +3,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::stream::{self, Stream, TryStreamExt as _};
 use grimoire_proto::Reason;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tonic::Status;
+use tracing::{Instrument as _, Span};
 
 use crate::status::Failure;
 
@@ -63,6 +65,31 @@ impl<K: Serialize + DeserializeOwned> Page<K> {
     }
 }
 
+/// Every row of a list, for an answer that is a stream. The next page is read when the rows of the one before were taken, so neither a long
+/// list nor a slow reader holds more than [`MAX_SIZE`] rows, or a connection to the database. `read` gives at most as many rows as it is
+/// told, those after a position where there is one; `position` is that of a row. Pages are read in the span of the caller.
+pub fn all<K, T, E, F>(
+    read: impl Fn(Option<K>, i64) -> F,
+    position: fn(&T) -> K,
+) -> impl Stream<Item = Result<T, E>>
+where
+    F: Future<Output = Result<Vec<T>, E>>,
+{
+    let span = Span::current();
+    // Where the next page begins; none after the last one.
+    let pages = stream::try_unfold(Some(None), move |next: Option<Option<K>>| {
+        let page = next.map(|after| read(after, MAX_SIZE as i64));
+        let rows = async move {
+            let Some(page) = page else { return Ok(None) };
+            let rows = page.await?;
+            let next = (rows.len() >= MAX_SIZE).then(|| rows.last().map(position));
+            Ok::<_, E>(Some((stream::iter(rows.into_iter().map(Ok::<T, E>)), next)))
+        };
+        rows.instrument(span.clone())
+    });
+    pages.try_flatten()
+}
+
 fn size(page_size: i32) -> Result<usize, Status> {
     match usize::try_from(page_size) {
         Ok(0) => Ok(DEFAULT_SIZE),
@@ -110,6 +137,8 @@ fn checksum(parts: &[&str]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use tonic::Code;
     use tonic_types::StatusExt as _;
 
@@ -181,5 +210,55 @@ mod tests {
             (status.code(), reason(&status).as_str()),
             (Code::InvalidArgument, "INVALID_FIELD")
         );
+    }
+
+    /// The numbers below `end`, and how many pages of them were read.
+    fn numbers(end: usize, pages: &Cell<usize>) -> impl Stream<Item = Result<usize, &'static str>> {
+        let read = move |after: Option<usize>, limit: i64| {
+            pages.set(pages.get() + 1);
+            let begin = after.map_or(0, |last| last + 1);
+            let rows: Vec<usize> = (begin..end).take(limit as usize).collect();
+            async move { Ok(rows) }
+        };
+        all(read, |number: &usize| *number)
+    }
+
+    #[tokio::test]
+    async fn all_rows_come_once_wherever_pages_end() {
+        for end in [0, 1, MAX_SIZE - 1, MAX_SIZE, MAX_SIZE + 1, 2 * MAX_SIZE] {
+            let pages = Cell::new(0);
+            let rows: Vec<usize> = numbers(end, &pages).try_collect().await.unwrap();
+            assert_eq!(rows, (0..end).collect::<Vec<_>>());
+            assert_eq!(pages.get(), end / MAX_SIZE + 1, "{end}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_is_not_read_before_the_one_before_was_taken() {
+        let pages = Cell::new(0);
+        let mut rows = Box::pin(numbers(1_000, &pages));
+        assert_eq!(pages.get(), 0);
+        for taken in 0..MAX_SIZE {
+            assert_eq!(rows.try_next().await, Ok(Some(taken)));
+            assert_eq!(pages.get(), 1);
+        }
+        rows.try_next().await.unwrap();
+        assert_eq!(pages.get(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_cannot_be_read_ends_the_list() {
+        let read = |after: Option<usize>, limit: i64| async move {
+            match after {
+                None => Ok((0..limit as usize).collect::<Vec<usize>>()),
+                Some(_) => Err("the database is away"),
+            }
+        };
+        let mut rows = Box::pin(all(read, |number: &usize| *number));
+        for taken in 0..MAX_SIZE {
+            assert_eq!(rows.try_next().await, Ok(Some(taken)));
+        }
+        assert_eq!(rows.try_next().await, Err("the database is away"));
+        assert_eq!(rows.try_next().await, Ok(None));
     }
 }

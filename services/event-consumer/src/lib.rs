@@ -3,6 +3,7 @@
 pub mod config;
 pub mod topics;
 
+mod audit_log;
 mod dead_letters;
 mod error;
 mod event_type;
@@ -21,6 +22,7 @@ use chassis::grpc::{self, GrpcError, Services};
 use chassis::process::{DevelopmentValue, Process};
 use chassis::upstream::{self, Upstream};
 use grimoire_proto::audit::v1::audit_service_server::AuditServiceServer;
+use grimoire_proto::auth::v1::erasure_service_client::ErasureServiceClient;
 use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
 use grimoire_proto::delivery::v1::delivery_service_server::DeliveryServiceServer;
 use grimoire_proto::user::v1::user_data_service_client::UserDataServiceClient;
@@ -43,6 +45,8 @@ use rpc::{AuditApi, DeliveryApi};
 use subscribers::audit::Audit;
 use subscribers::mail::Mail;
 use subscribers::user_data::UserData;
+use workers::erase_audit::EraseAudit;
+use workers::erase_user::EraseUser;
 use workers::provision_users::ProvisionUsers;
 use workers::record_activities::RecordActivities;
 use workers::send_mail::SendMail;
@@ -203,13 +207,19 @@ pub fn consumer(
     mail: &MailConfig,
 ) -> Result<Consumer, MailError> {
     let user = UserDataServiceClient::new(user);
+    let erasures = ErasureServiceClient::new(auth.clone());
     let send_mail = SendMail {
         auth: NotificationServiceClient::new(auth),
+        erasures: erasures.clone(),
         delivery: delivery(mail)?,
         links: Links {
             app: mail.app_url.clone(),
             api: mail.api_url.clone(),
         },
+    };
+    let erase_audit = EraseAudit {
+        auth: erasures.clone(),
+        pool: config.pool.clone(),
     };
     Ok(Consumer::new(
         config,
@@ -217,7 +227,12 @@ pub fn consumer(
         vec![
             Arc::new(send_mail),
             Arc::new(ProvisionUsers { user: user.clone() }),
-            Arc::new(RecordActivities { user }),
+            Arc::new(RecordActivities { user: user.clone() }),
+            Arc::new(EraseUser {
+                auth: erasures,
+                user,
+            }),
+            Arc::new(erase_audit),
         ],
         Arc::new(DeadLetterTopics),
     ))

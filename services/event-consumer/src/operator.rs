@@ -11,8 +11,9 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::audit_log;
 use crate::config::{JobKey, ResetConfig};
-use crate::store::audit_records::{self, AuditRow, Details, NO_ACCOUNT};
+use crate::store::audit_records::{AuditRow, Details, NO_ACCOUNT};
 
 /// As many of each kind as are listed.
 const LISTED: i64 = 1_000;
@@ -90,7 +91,7 @@ pub(crate) async fn retry(
         return Ok(false);
     }
     let record = about_key("INBOX_RETRY", by, key, gap, None);
-    audit_records::add(&mut *transaction, &[record]).await?;
+    audit_log::add(&mut transaction, vec![record]).await?;
     transaction.commit().await?;
     Ok(true)
 }
@@ -108,7 +109,7 @@ pub(crate) async fn discard(
     if let Discard::Discarded(offset) = discard {
         let offset = ("offset", offset.to_string());
         let record = about_key("INBOX_DISCARD", by, key, gap, Some(offset));
-        audit_records::add(&mut *transaction, &[record]).await?;
+        audit_log::add(&mut transaction, vec![record]).await?;
         transaction.commit().await?;
     }
     Ok(discard)
@@ -121,7 +122,7 @@ pub(crate) async fn retry_job(pool: &PgPool, job: &JobKey) -> sqlx::Result<bool>
         return Ok(false);
     }
     let record = about_job("INBOX_JOB_RETRY", job, None);
-    audit_records::add(&mut *transaction, &[record]).await?;
+    audit_log::add(&mut transaction, vec![record]).await?;
     transaction.commit().await?;
     Ok(true)
 }
@@ -133,7 +134,7 @@ pub(crate) async fn discard_job(pool: &PgPool, job: &JobKey) -> sqlx::Result<Opt
         return Ok(None);
     };
     let record = about_job("INBOX_JOB_DISCARD", job, Some(event));
-    audit_records::add(&mut *transaction, &[record]).await?;
+    audit_log::add(&mut transaction, vec![record]).await?;
     transaction.commit().await?;
     Ok(Some(event))
 }
@@ -164,7 +165,7 @@ pub(crate) async fn reset(pool: &PgPool, place: &ResetConfig) -> sqlx::Result<bo
         ("new_offset", to),
     ];
     let record = record("INBOX_RESET", Decider::Operator, NO_ACCOUNT, details);
-    audit_records::add(&mut *transaction, &[record]).await?;
+    audit_log::add(&mut transaction, vec![record]).await?;
     transaction.commit().await?;
     Ok(true)
 }

@@ -2,3 +2,4 @@
 
 pub(crate) mod audit_records;
 pub(crate) mod dead_letter_keys;
+pub(crate) mod erased_accounts;

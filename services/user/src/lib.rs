@@ -104,10 +104,13 @@ pub async fn services(pool: PgPool, auth: Upstream, wake: Wake) -> Result<Servic
         }))
         .with(PreferencesServiceServer::new(PreferencesApi {
             users: users.clone(),
-            relay: wake,
+            relay: wake.clone(),
         }))
         .with(ActivityServiceServer::new(ActivityApi { pool }))
-        .with(UserDataServiceServer::new(UserDataApi { users })))
+        .with(UserDataServiceServer::new(UserDataApi {
+            users,
+            relay: wake,
+        })))
 }
 
 /// Applies what the database lacks.

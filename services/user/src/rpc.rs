@@ -1,5 +1,7 @@
 //! The services of this process; each call is one function in a file of its name.
 
+mod erase_user;
+mod export_user;
 mod get_preferences;
 mod get_profile;
 mod list_activities;
@@ -107,6 +109,7 @@ impl ActivityService for ActivityApi {
 
 pub(crate) struct UserDataApi {
     pub(crate) users: Users,
+    pub(crate) relay: Wake,
 }
 
 #[async_trait]
@@ -125,6 +128,24 @@ impl UserDataService for UserDataApi {
     ) -> Result<Response<RecordActivitiesResponse>, Status> {
         let answer =
             record_activities::record_activities(&self.users.pool, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    type ExportUserStream = export_user::Records;
+
+    async fn export_user(
+        &self,
+        request: Request<ExportUserRequest>,
+    ) -> Result<Response<Self::ExportUserStream>, Status> {
+        let records = export_user::export_user(&self.users.pool, request.get_ref()).await?;
+        Ok(Response::new(records))
+    }
+
+    async fn erase_user(
+        &self,
+        request: Request<EraseUserRequest>,
+    ) -> Result<Response<EraseUserResponse>, Status> {
+        let answer = erase_user::erase_user(self, request.get_ref()).await?;
         Ok(Response::new(answer))
     }
 }

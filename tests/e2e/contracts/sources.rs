@@ -28,6 +28,12 @@ impl Sources {
         })
     }
 
+    /// Whether there is a test of this name.
+    pub(super) fn have_test(&self, name: &str) -> bool {
+        let test = format!("async fn {name}() {{");
+        self.0.iter().any(|source| source.contains(&test))
+    }
+
     /// Whether the text stands somewhere as a literal.
     pub(super) fn name(&self, text: &str) -> bool {
         let literal = format!("\"{text}\"");

@@ -123,6 +123,21 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "has a word in the place of ids, and shuts people out; tests/e2e/admin.rs makes the same calls",
     ),
     (
+        "docs/services.md",
+        "buf build",
+        "needs buf and protoc, which ./dev does not install; added_service.rs compiles the contract",
+    ),
+    (
+        "docs/services.md",
+        "curl -s localhost:9100/routes",
+        "needs the service; added_service.rs makes such calls",
+    ),
+    (
+        "docs/services.md",
+        "kubectl -n grimoire create configmap",
+        "needs a cluster",
+    ),
+    (
         "observability/README.md",
         "./dev up --observe",
         "runs until it is stopped; dashboards.rs starts a Prometheus for the shared system, real_collector.rs a collector for its own",

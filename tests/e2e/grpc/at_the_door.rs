@@ -3,14 +3,10 @@
 use std::collections::BTreeSet;
 
 use grimoire_proto::access::{self, Level};
-use grimoire_proto::http::{self, Pattern};
 use grimoire_proto::user::v1::GetProfileRequest;
 use grimoire_proto::user::v1::profile_service_client::ProfileServiceClient;
 use prost_reflect::MethodDescriptor;
-use reqwest::Method;
-use tests::grpc_web::Encoding;
-use tests::rest::Client;
-use tests::stack::{Person, TestStack, eventually, shared};
+use tests::stack::{eventually, shared};
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -21,7 +17,8 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use super::{call, call_web, channel, methods, path, refused, with};
+use super::visitor::Visitor;
+use super::{channel, methods, refused, with};
 
 fn level(method: &MethodDescriptor) -> Level {
     access::of(method).expect("an access option").level()
@@ -29,23 +26,6 @@ fn level(method: &MethodDescriptor) -> Level {
 
 fn is_mesh(method: &MethodDescriptor) -> bool {
     level(method) == Level::Mesh
-}
-
-fn bearer(person: &Person) -> String {
-    format!("Bearer {}", token(person))
-}
-
-/// A client of gRPC-Web for each of its encodings, each with an address, and so a budget, of its own.
-fn web(stack: &TestStack, token: Option<&str>) -> [(Encoding, Client); 2] {
-    Encoding::BOTH.map(|encoding| {
-        let client = stack.client();
-        let client = token.map_or(client.clone(), |token| client.with_token(token));
-        (encoding, client)
-    })
-}
-
-fn token(person: &Person) -> &str {
-    person.tokens["accessToken"].as_str().unwrap()
 }
 
 /// What reflection answers to one question; none where it refuses.
@@ -157,109 +137,78 @@ async fn health_is_told_of_what_is_served() {
 #[tokio::test]
 async fn methods_for_other_processes_do_not_exist_at_the_gateway() {
     let stack = shared().await;
-    let gateway = channel(stack, "gateway").await;
-    let admin = stack.admin().await;
-    let web = web(stack, Some(token(&admin)));
-    let token = bearer(&admin);
+    let admin = Visitor::of(stack, &stack.admin().await);
     for method in methods().iter().filter(|method| is_mesh(method)) {
-        let called = call(&gateway, method, &[], &[("authorization", &*token)]).await;
-        refused(&called.unwrap_err(), "ROUTE_NOT_FOUND");
-        let path = path(method);
-        let answer = admin.client.post(&path, serde_json::json!({})).await;
-        answer.problem(404, "ROUTE_NOT_FOUND");
-        for (encoding, client) in &web {
-            let called = call_web(client, *encoding, method, &[]).await;
-            refused(&called.unwrap_err(), "ROUTE_NOT_FOUND");
-        }
+        admin.is_refused(method, "me", "ROUTE_NOT_FOUND").await;
     }
 }
 
 #[tokio::test]
 async fn a_method_for_people_who_are_signed_in_needs_a_token() {
     let stack = shared().await;
-    let gateway = channel(stack, "gateway").await;
-    let client = stack.client();
-    let web = web(stack, None);
+    let (nobody, forger) = (
+        Visitor::nobody(stack),
+        Visitor::with_token(stack, "e30.e30.e30"),
+    );
     let signed_in = |method: &MethodDescriptor| level(method) == Level::SignedIn;
     for method in methods().iter().filter(|method| signed_in(method)) {
-        let called = call(&gateway, method, &[], &[]).await;
-        refused(&called.unwrap_err(), "TOKEN_MISSING");
-        let called = call(
-            &gateway,
-            method,
-            &[],
-            &[("authorization", "Bearer e30.e30.e30")],
-        )
-        .await;
-        refused(&called.unwrap_err(), "TOKEN_INVALID");
-        let (verb, path) = binding(method).expect("it is bound to HTTP");
-        let answer = client.send(verb, &path("me"), None).await.unwrap();
-        answer.problem(401, "TOKEN_MISSING");
-        for (encoding, client) in &web {
-            let called = call_web(client, *encoding, method, &[]).await;
-            refused(&called.unwrap_err(), "TOKEN_MISSING");
-        }
+        nobody.is_refused(method, "me", "TOKEN_MISSING").await;
+        forger.is_refused(method, "me", "TOKEN_INVALID").await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_makes_no_difference_to_a_method_for_everybody() {
+    let stack = shared().await;
+    let (nobody, forger) = (
+        Visitor::nobody(stack),
+        Visitor::with_token(stack, "e30.e30.e30"),
+    );
+    let public = |method: &MethodDescriptor| level(method) == Level::Public;
+    for method in methods().iter().filter(|method| public(method)) {
+        let told = nobody.told(method, "me").await;
+        let name = method.full_name();
+        // It lacks whatever the method asks for.
+        assert!(told[0].is_some(), "{name}");
+        assert_eq!(told, forger.told(method, "me").await, "{name}");
+        assert!(told.iter().all(|one| *one == told[0]), "{name}: {told:?}");
     }
 }
 
 #[tokio::test]
 async fn a_method_for_a_role_needs_it() {
     let stack = shared().await;
-    let gateway = channel(stack, "gateway").await;
-    let person = stack.sign_up().await;
-    let web = web(stack, Some(token(&person)));
-    let token = bearer(&person);
+    let person = Visitor::of(stack, &stack.sign_up().await);
     let of_a_role = |method: &MethodDescriptor| !access::of(method).unwrap().roles.is_empty();
     for method in methods().iter().filter(|method| of_a_role(method)) {
-        let called = call(&gateway, method, &[], &[("authorization", &*token)]).await;
-        refused(&called.unwrap_err(), "ROLE_REQUIRED");
-        let (verb, path) = binding(method).expect("it is bound to HTTP");
-        let answer = person.client.send(verb, &path("me"), None).await.unwrap();
-        answer.problem(403, "ROLE_REQUIRED");
-        for (encoding, client) in &web {
-            let called = call_web(client, *encoding, method, &[]).await;
-            refused(&called.unwrap_err(), "ROLE_REQUIRED");
-        }
+        person.is_refused(method, "me", "ROLE_REQUIRED").await;
     }
 }
 
 #[tokio::test]
 async fn what_belongs_to_another_person_does_not_exist() {
     let stack = shared().await;
-    let gateway = channel(stack, "gateway").await;
     let (owner, stranger) = (stack.sign_up().await, stack.sign_up().await);
-    let (own, strange) = (bearer(&owner), bearer(&stranger));
-    // Two strangers have twice the budget.
-    let another = stack.sign_up().await;
-    let web = web(stack, Some(token(&another)));
+    let (own, strange) = (Visitor::of(stack, &owner), Visitor::of(stack, &stranger));
     let nobody = uuid::Uuid::now_v7().to_string();
-    for method in methods() {
-        let field = access::of(&method).unwrap().owner;
-        if field.is_empty() {
-            continue;
-        }
-        let name = method.full_name();
+    let owned = |method: &MethodDescriptor| !access::of(method).unwrap().owner.is_empty();
+    for method in methods().iter().filter(|method| owned(method)) {
         for account in [owner.account.as_str(), &nobody, "everybody"] {
-            let fields = [(field.as_str(), account)];
-            let called = call(&gateway, &method, &fields, &[("authorization", &*strange)]).await;
-            refused(&called.unwrap_err(), "RESOURCE_NOT_FOUND");
-            let (verb, path) = binding(&method).unwrap_or_else(|| panic!("{name} has no path"));
-            let body = (verb != Method::GET && verb != Method::DELETE).then(|| "{}".to_owned());
-            let answer = stranger.client.send(verb, &path(account), body).await;
-            answer.unwrap().problem(404, "RESOURCE_NOT_FOUND");
-            for (encoding, client) in &web {
-                let called = call_web(client, *encoding, &method, &fields).await;
-                refused(&called.unwrap_err(), "RESOURCE_NOT_FOUND");
-            }
+            strange
+                .is_refused(method, account, "RESOURCE_NOT_FOUND")
+                .await;
         }
         // What changes something is tried by its owner elsewhere.
-        if !only_reads(&method) {
+        if !only_reads(method) {
             continue;
         }
         for account in [owner.account.as_str(), "me"] {
-            let fields = [(field.as_str(), account)];
-            let called = call(&gateway, &method, &fields, &[("authorization", &*own)]).await;
-            called.unwrap();
+            let told = own.told(method, account).await;
+            assert!(
+                told.iter().all(Option::is_none),
+                "{}: {told:?}",
+                method.full_name()
+            );
         }
     }
 }
@@ -282,7 +231,10 @@ async fn who_claims_to_be_somebody_is_nobody() {
     ];
     let status = profiles.get_profile(with(&claims, me())).await.unwrap_err();
     refused(&status, "TOKEN_MISSING");
-    let token = bearer(&stranger);
+    let token = format!(
+        "Bearer {}",
+        stranger.tokens["accessToken"].as_str().unwrap()
+    );
     let claims: Vec<_> = claims
         .into_iter()
         .chain([("authorization", &*token)])
@@ -295,24 +247,4 @@ fn only_reads(method: &MethodDescriptor) -> bool {
     use prost_reflect::prost_types::method_options::IdempotencyLevel;
     let options = method.method_descriptor_proto().options.as_ref();
     options.is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects)
-}
-
-/// The HTTP method and, for an account, the path that a method is bound to.
-fn binding(method: &MethodDescriptor) -> Option<(Method, impl Fn(&str) -> String)> {
-    let (verb, template) = match http::of(method)?.pattern? {
-        Pattern::Get(path) => (Method::GET, path),
-        Pattern::Put(path) => (Method::PUT, path),
-        Pattern::Post(path) => (Method::POST, path),
-        Pattern::Delete(path) => (Method::DELETE, path),
-        Pattern::Patch(path) => (Method::PATCH, path),
-        Pattern::Custom(_) => return None,
-    };
-    let path = move |account: &str| {
-        let parts = template.split(['{', '}']).enumerate();
-        // Every second part is the name of a variable.
-        parts
-            .map(|(index, part)| if index % 2 == 1 { account } else { part })
-            .collect::<String>()
-    };
-    Some((verb, path))
 }

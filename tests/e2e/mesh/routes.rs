@@ -56,6 +56,7 @@ fn each_method_is_in_one_class_and_only_what_does_no_harm_is_retried() {
     assert!(idempotent == Class::Idempotent);
     assert!(class("grimoire.auth.v1.SessionService", "RefreshTokens") == Class::Other);
     assert!(class("grimoire.auth.v1.TrustService", "Follow") == Class::Streams);
+    assert!(class("grimoire.user.v1.UserDataService", "ExportUser") == Class::Streams);
 }
 
 /// The text of routes.yaml for each process that serves methods.

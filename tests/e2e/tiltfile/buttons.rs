@@ -62,7 +62,9 @@ fn every_process_can_be_killed_and_frozen_and_people_be_made() {
             assert!(buttons.contains(button.as_str()), "there is no {button}");
         }
     }
-    for button in ["user", "token", "mail", "seed", "parked", "retry", "reset"] {
+    for button in [
+        "user", "token", "mail", "seed", "load", "parked", "retry", "reset",
+    ] {
         assert!(buttons.contains(button), "there is no {button}");
     }
     let (_, reset) = everything()

@@ -9,8 +9,8 @@ use prost::Message;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::report::{self, Table, Target, mean, significant};
 use super::system::{System, forget, options};
+use crate::report::{self, Table, Target, mean, significant};
 
 const NAME: &str = "drain";
 

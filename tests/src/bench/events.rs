@@ -9,9 +9,9 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::report::{self, Table, Target, milliseconds, percentile, significant};
 use super::system::{System, forget, options};
 use crate::load::{self, Client, Pace, request};
+use crate::report::{self, Table, Target, milliseconds, percentile, significant};
 use crate::stack::eventually;
 
 const NAME: &str = "events";

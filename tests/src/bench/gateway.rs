@@ -1,13 +1,14 @@
 //! What the gateway costs: one read with a token, over REST, answered by a service over gRPC.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use testkit::Redis;
 
-use super::report::{self, Table, Target, mean, milliseconds, percentile, significant};
 use super::system::{self, Account, LOAD, System};
 use crate::load::{self, Pace, Shot, request};
+use crate::report::{self, Table, Target, mean, milliseconds, percentile, significant};
 
 #[derive(Debug, clap::Args)]
 pub struct Gateway {
@@ -39,7 +40,7 @@ impl Gateway {
         let system = System::start(options).await?;
         let accounts = system.accounts(self.connections).await?;
         // The first read of each makes its profile.
-        get_own_profiles(&system, &accounts, Duration::from_secs(2)).await?;
+        get_own_profiles(system.gateway()?, &accounts, Duration::from_secs(2)).await?;
 
         let mut table = Table::new([
             "round",
@@ -55,8 +56,12 @@ impl Gateway {
         let mut costs = Vec::new();
         for round in 1..=self.rounds {
             let meter = system.meter(MEASURED)?;
-            let shots =
-                get_own_profiles(&system, &accounts, Duration::from_secs(self.seconds)).await?;
+            let shots = get_own_profiles(
+                system.gateway()?,
+                &accounts,
+                Duration::from_secs(self.seconds),
+            )
+            .await?;
             let cpu = meter
                 .read()?
                 .map(|used| used.as_secs_f64() * 1e6 / shots.answered() as f64);
@@ -108,9 +113,9 @@ async fn get_keys(system: &System, connections: usize, duration: Duration) -> Re
     Ok(shots)
 }
 
-/// Every account reads its profile over and over; each answer must be 200 and show the account.
-async fn get_own_profiles(
-    system: &System,
+/// Every account reads its profile at a gateway over and over; each answer must be 200 and show the account.
+pub(super) async fn get_own_profiles(
+    gateway: SocketAddr,
     accounts: &[Account],
     duration: Duration,
 ) -> Result<load::Shots> {
@@ -122,7 +127,7 @@ async fn get_own_profiles(
         duration,
         per_second: None,
     };
-    let (shots, _) = load::run(system.gateway()?, shots.collect(), pace)
+    let (shots, _) = load::run(gateway, shots.collect(), pace)
         .await
         .map_err(|error| anyhow!(error))?;
     Ok(shots)

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
-use super::report::{self, Table, Target, mean, significant};
 use super::system::{Account, PASSWORD, System, login};
 use crate::load::{self, Pace, Shot, request};
 use crate::process;
+use crate::report::{self, Table, Target, mean, significant};
 
 #[derive(Debug, clap::Args)]
 pub struct Logins {

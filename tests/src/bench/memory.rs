@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
-use super::report::{self, Table, Target};
 use super::system::System;
 use crate::load::{self, Pace, Shot, request};
 use crate::process;
+use crate::report::{self, Table, Target};
 
 #[derive(Debug, clap::Args)]
 pub struct Memory {

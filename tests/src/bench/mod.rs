@@ -6,12 +6,15 @@ mod events;
 mod gateway;
 mod logins;
 mod memory;
-mod report;
+mod revocation;
 mod sessions;
 mod startup;
 mod system;
+mod telemetry;
 
 use anyhow::Result;
+
+use crate::report;
 
 /// One of them, with its parameters.
 #[derive(Debug, clap::Subcommand)]
@@ -26,6 +29,10 @@ pub enum Benchmark {
     Logins(logins::Logins),
     /// Refreshes and logouts per CPU second
     Sessions(sessions::Sessions),
+    /// From the answer of a logout to the refusal of its token at every gateway
+    Revocation(revocation::Revocation),
+    /// CPU time of the gateway with traces, and without
+    Telemetry(telemetry::Telemetry),
     /// From the commit of a change to the commit of its effect
     Events(events::Events),
     /// How fast a backlog of the outbox gets to Kafka
@@ -46,20 +53,14 @@ impl Benchmark {
             Self::Gateway(benchmark) => benchmark.run().await,
             Self::Logins(benchmark) => benchmark.run().await,
             Self::Sessions(benchmark) => benchmark.run().await,
+            Self::Revocation(benchmark) => benchmark.run().await,
+            Self::Telemetry(benchmark) => benchmark.run().await,
             Self::Events(benchmark) => benchmark.run().await,
             Self::Drain(benchmark) => benchmark.run().await,
             Self::List => {
-                list();
+                report::list::<Self>("bench");
                 Ok(())
             }
         }
-    }
-}
-
-fn list() {
-    let command = <Benchmark as clap::Subcommand>::augment_subcommands(clap::Command::new("bench"));
-    for benchmark in command.get_subcommands() {
-        let about = benchmark.get_about().map(ToString::to_string);
-        println!("{:<10}{}", benchmark.get_name(), about.unwrap_or_default());
     }
 }

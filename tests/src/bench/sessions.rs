@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 
-use super::report::{self, Table, Target, mean, significant};
 use super::system::{Account, System, forget, login, options};
 use crate::load::{self, Client, Pace, Shots, request};
+use crate::report::{self, Table, Target, mean, significant};
 
 const NAME: &str = "sessions";
 
@@ -36,10 +36,7 @@ impl Sessions {
         report::begin(&self);
         forget(NAME)?;
         let mut options = options(NAME);
-        options.environment.extend([
-            ("GRIMOIRE_PASSWORD_MEMORY_KIB".to_owned(), "1024".to_owned()),
-            ("GRIMOIRE_PASSWORD_PASSES".to_owned(), "1".to_owned()),
-        ]);
+        options.environment.extend(cheap_passwords());
         let system = System::start(options).await?;
         let accounts = system.accounts(self.connections).await?;
         let mut refreshing: Vec<Refreshing> = accounts
@@ -64,7 +61,12 @@ impl Sessions {
             refreshes.push(measured.per_cpu_second);
             table.row(row(round, "refresh", &measured.shots, measured.cpu));
 
-            let leaving = self.sign_in(&system, &accounts).await?;
+            let tokens = sign_in(&system, &accounts, self.logouts).await?;
+            let leaving = tokens.into_iter().map(|tokens| Leaving {
+                tokens,
+                request: Vec::new(),
+            });
+            let leaving = leaving.collect();
             let measured = measure(&system, leaving, LONG).await?;
             logouts.push(measured.per_cpu_second);
             table.row(row(round, "logout", &measured.shots, measured.cpu));
@@ -76,35 +78,42 @@ impl Sessions {
         report::verdict("logouts", mean(&logouts), "per CPU second", &target);
         Ok(())
     }
+}
 
-    /// Makes as many sessions as there are logouts in a round.
-    async fn sign_in(&self, system: &System, accounts: &[Account]) -> Result<Vec<Leaving>> {
-        let each = self.logouts.div_ceil(accounts.len().max(1));
-        let arriving = accounts.iter().map(|account| Arriving {
-            request: request(
-                "POST",
-                "/v1/sessions:login",
-                &[],
-                &login(&account.email).to_string(),
-            ),
-            missing: each,
-            tokens: Vec::with_capacity(each),
-        });
-        let pace = Pace {
-            duration: LONG,
-            per_second: None,
-        };
-        let (_, arrived) = load::run(system.gateway()?, arriving.collect(), pace)
-            .await
-            .map_err(|error| anyhow!(error))?;
-        Ok(arrived
-            .into_iter()
-            .map(|arrived| Leaving {
-                tokens: arrived.tokens,
-                request: Vec::new(),
-            })
-            .collect())
-    }
+/// Settings with which signing in costs next to nothing.
+pub(super) fn cheap_passwords() -> [(String, String); 2] {
+    [
+        ("GRIMOIRE_PASSWORD_MEMORY_KIB", "1024"),
+        ("GRIMOIRE_PASSWORD_PASSES", "1"),
+    ]
+    .map(|(variable, value)| (variable.to_owned(), value.to_owned()))
+}
+
+/// Makes that many sessions, or a few more: the access tokens of each account.
+pub(super) async fn sign_in(
+    system: &System,
+    accounts: &[Account],
+    count: usize,
+) -> Result<Vec<Vec<String>>> {
+    let each = count.div_ceil(accounts.len().max(1));
+    let arriving = accounts.iter().map(|account| Arriving {
+        request: request(
+            "POST",
+            "/v1/sessions:login",
+            &[],
+            &login(&account.email).to_string(),
+        ),
+        missing: each,
+        tokens: Vec::with_capacity(each),
+    });
+    let pace = Pace {
+        duration: LONG,
+        per_second: None,
+    };
+    let (_, arrived) = load::run(system.gateway()?, arriving.collect(), pace)
+        .await
+        .map_err(|error| anyhow!(error))?;
+    Ok(arrived.into_iter().map(|arrived| arrived.tokens).collect())
 }
 
 struct Measured<C> {

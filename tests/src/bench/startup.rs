@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use reqwest::{Method, StatusCode};
 
-use super::report::{self, Table, Target, mean};
 use super::system::{System, forget, login, options};
+use crate::report::{self, Table, Target, mean};
 
 const NAME: &str = "startup";
 

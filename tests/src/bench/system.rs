@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use launcher::instance::Instance;
 use launcher::layout::Layout;
 use launcher::topology::Topology;
 use launcher::{Notice, Stack, StackOptions, postgres, records};
@@ -16,8 +17,9 @@ use sqlx::{Connection, PgConnection};
 use tokio::io::AsyncWriteExt;
 
 use crate::process;
+use crate::program::Environment;
 use crate::rest::Client;
-use crate::stack::{bin_dir, root};
+use crate::stack::{bin_dir, root, under_load};
 
 /// Of every account.
 pub(super) const PASSWORD: &str = "a long enough secret 17";
@@ -44,19 +46,7 @@ pub(super) fn options(name: &str) -> StackOptions {
     options.release = true;
     options.durable = true;
     options.report = Arc::new(|notice: Notice| eprintln!("{notice}"));
-    options.environment = [
-        // Limits are on, and out of the way of a load that comes from a few addresses and accounts.
-        ("GRIMOIRE_LIMIT_ADDRESS", "1000000/s"),
-        ("GRIMOIRE_LIMIT_ACCOUNT", "1000000/s"),
-        (
-            "GRIMOIRE_LIMIT_CLASSES",
-            "credentials=1000000/s per address,search=1000000/s per address,admin=1000000/s per address",
-        ),
-        // As long as is allowed, so that no run outlives its tokens.
-        ("GRIMOIRE_ACCESS_TOKEN_LIFETIME", "600"),
-    ]
-    .map(|(variable, value)| (variable.to_owned(), value.to_owned()))
-    .into();
+    options.environment = under_load();
     options
 }
 
@@ -119,6 +109,16 @@ impl System {
             "http://{}/metrics",
             self.stack.admin_address(name)?
         ))
+    }
+
+    /// What it is made of, and where.
+    pub(super) fn instance(&self) -> &Instance {
+        self.stack.instance()
+    }
+
+    /// The environment that one of our programs has here.
+    pub(super) fn environment(&self, name: &str) -> Result<Environment> {
+        self.stack.instance().environment_of(name)
     }
 
     /// A client of the gateway.
@@ -197,15 +197,14 @@ impl System {
 
     /// Begins to measure the CPU time of processes of the system, and of this one as [`LOAD`].
     pub(super) fn meter<const N: usize>(&self, names: [&str; N]) -> Result<Meter<N>> {
-        let mut before = [(0, Duration::ZERO); N];
-        for (slot, name) in before.iter_mut().zip(names) {
-            let pid = match name {
+        let mut pids = [0; N];
+        for (pid, name) in pids.iter_mut().zip(names) {
+            *pid = match name {
                 LOAD => i32::try_from(std::process::id())?,
                 name => self.pid(name)?,
             };
-            *slot = (pid, used(pid));
         }
-        Ok(Meter { before })
+        Ok(Meter::of(pids))
     }
 }
 
@@ -215,6 +214,13 @@ pub(super) struct Meter<const N: usize> {
 }
 
 impl<const N: usize> Meter<N> {
+    /// Begins to measure these processes.
+    pub(super) fn of(pids: [i32; N]) -> Self {
+        Self {
+            before: pids.map(|pid| (pid, used(pid))),
+        }
+    }
+
     /// What each has used since, in the order in which they were named.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use grimoire_proto::user::v1::{
 
 use super::*;
 use crate::config::BoundConfig;
+use crate::contracts::Contracts;
 use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::plan::paths::Found;
@@ -23,7 +24,13 @@ fn bound<T>(method: Method, path: &str, test: impl FnOnce(&Binding) -> T) -> T {
         deadline: 10_000,
     };
     let limits = Limits::for_tests();
-    let plan = Plan::compile(grimoire_proto::descriptors(), &bounds, &limits, true).unwrap();
+    let plan = Plan::compile(
+        &Contracts::compiled_in(grimoire_proto::descriptors()),
+        &bounds,
+        &limits,
+        true,
+    )
+    .unwrap();
     match plan.http(&method, path) {
         Found::Binding(binding) => test(binding),
         _ => panic!("no binding for {path}"),

@@ -12,7 +12,8 @@ use grimoire_proto::auth::v1::session_service_server::{SessionService, SessionSe
 use grimoire_proto::auth::v1::{
     Account, ChangeEmailRequest, ChangeEmailResponse, ChangePasswordRequest,
     ChangePasswordResponse, CompleteRegistrationRequest, CompleteRegistrationResponse,
-    ConfirmEmailRequest, ConfirmEmailResponse, GetAccountRequest, GetAccountResponse,
+    ConfirmEmailRequest, ConfirmEmailResponse, DeleteAccountRequest, DeleteAccountResponse,
+    ExportAccountRequest, ExportAccountResponse, GetAccountRequest, GetAccountResponse,
     ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutRequest,
     LogoutResponse, ReauthenticateRequest, ReauthenticateResponse, RefreshTokensRequest,
     RefreshTokensResponse, RegisterRequest, RegisterResponse, RequestPasswordResetRequest,
@@ -213,6 +214,22 @@ impl AccountService for Services {
         _request: Request<ConfirmEmailRequest>,
     ) -> Result<Response<ConfirmEmailResponse>, Status> {
         Ok(Response::new(ConfirmEmailResponse::default()))
+    }
+
+    async fn delete_account(
+        &self,
+        _request: Request<DeleteAccountRequest>,
+    ) -> Result<Response<DeleteAccountResponse>, Status> {
+        Ok(Response::new(DeleteAccountResponse::default()))
+    }
+
+    type ExportAccountStream = futures::stream::Empty<Result<ExportAccountResponse, Status>>;
+
+    async fn export_account(
+        &self,
+        _request: Request<ExportAccountRequest>,
+    ) -> Result<Response<Self::ExportAccountStream>, Status> {
+        Ok(Response::new(futures::stream::empty()))
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn dashboard() -> Dashboard {
         about: "The edge: what clients get, what is refused, and how old its knowledge of tokens is.",
         rows: vec![
             first_sight(),
-            rows::called(JOB),
+            upstreams(),
             tokens(),
             connections(),
             routes(),
@@ -134,6 +134,27 @@ fn first_sight() -> Row {
     )
 }
 
+fn upstreams() -> Row {
+    let mut row = rows::called(JOB);
+    row.panels.push(lines(
+        "Addresses that are passed over",
+        "short",
+        "any for longer than a minute: a replica that is announced and cannot be reached. `again`: how often in a second one was.",
+        "UpstreamFailing",
+        [
+            line(
+                "{{server_address}}",
+                max(GATEWAY_EJECTED, JOB, "server_address"),
+            ),
+            line(
+                "again {{server_address}}",
+                rate(GATEWAY_EJECTIONS, JOB, "server_address"),
+            ),
+        ],
+    ));
+    row
+}
+
 fn tokens() -> Row {
     row(
         "Tokens and trust",
@@ -169,10 +190,31 @@ fn tokens() -> Row {
             lines(
                 "Routing plans",
                 "short",
-                "two plans for longer than a deployment takes.",
-                "ProcessRestarting",
+                "two plans for longer than a deployment takes, or a changed folder of contracts to reach every gateway.",
+                "PlanRefused",
                 [line("{{hash}}", sum(GATEWAY_PLAN, JOB, "hash"))],
             ),
+            lines(
+                "Changes of the folder of contracts",
+                "ops",
+                "`refused`: what the folder has is not served.",
+                "PlanRefused",
+                [line(
+                    "{{outcome}}",
+                    rate(GATEWAY_PLAN_RELOADS, JOB, "outcome"),
+                )],
+            ),
+            lines(
+                "Gateways that refuse the folder of contracts",
+                "short",
+                "above 0: a plan before it is in force.",
+                "PlanRefused",
+                [line(
+                    "{{instance}}",
+                    max(GATEWAY_PLAN_REFUSED, JOB, "instance"),
+                )],
+            )
+            .bad_above(0.0),
         ],
     )
 }
@@ -210,7 +252,7 @@ fn connections() -> Row {
                     line("slow", rate(GATEWAY_SLOW_CLIENTS, JOB, "")),
                     line("hung", rate(GATEWAY_HUNG_CALLS, JOB, "")),
                     line(
-                        "sent twice to {{server_address}}",
+                        "sent again to {{server_address}}",
                         rate(GATEWAY_RETRIES, JOB, "server_address"),
                     ),
                 ],

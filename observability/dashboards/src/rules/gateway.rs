@@ -40,6 +40,13 @@ pub(super) fn file() -> RuleFile {
                 Ticket,
                 "{{ $labels.instance }} counts limits for itself alone: the store that gateways share them through is away",
             ),
+            alert(
+                "PlanRefused",
+                format!("max by (job, instance) ({GATEWAY_PLAN_REFUSED}) > 0"),
+                "2m",
+                Ticket,
+                "{{ $labels.instance }} refuses what its folder of contracts has",
+            ),
         ],
     }
 }

@@ -29,6 +29,10 @@ pub(super) async fn get_notification(
     }
     match kind {
         Kind::Registration => registration(mail_tokens, event, notification),
+        // That the address has an account is no longer true.
+        Kind::RegistrationRepeated | Kind::EmailTaken if notification.deleted => {
+            Err(Error::NotificationObsolete)
+        }
         Kind::RegistrationRepeated => {
             to_the_owner(NotificationKind::RegistrationRepeated, notification)
         }
@@ -39,6 +43,7 @@ pub(super) async fn get_notification(
         Kind::EmailChange => email_change(mail_tokens, event, notification),
         Kind::EmailTaken => to_the_owner(NotificationKind::EmailTaken, notification),
         Kind::EmailChanged => email_changed(notification),
+        Kind::AccountDeleted => to_the_owner(NotificationKind::AccountDeleted, notification),
     }
 }
 
@@ -72,7 +77,7 @@ fn registration(
 }
 
 /// Nobody is told of a request for an address without an account, nor of one that an account with another address has made, nor while
-/// the account is locked or disabled.
+/// the account is locked, disabled or deleted.
 fn password_reset(
     mail_tokens: &MailTokens,
     event: Uuid,
@@ -155,6 +160,7 @@ fn to_the_owner(
     Ok(GetNotificationResponse {
         address: notification
             .account_email
+            .filter(|address| !address.is_empty())
             .ok_or(Error::NotificationObsolete)?,
         locale: notification.account_locale.unwrap_or_default(),
         kind: kind.into(),

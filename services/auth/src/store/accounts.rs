@@ -1,6 +1,7 @@
 //! Table accounts.
 
 pub(crate) mod administration;
+pub(crate) mod deletion;
 
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
@@ -48,20 +49,22 @@ pub(crate) async fn insert(
     .map(|done| done.rows_affected() == 1)
 }
 
+/// An account that was not deleted.
 pub(crate) async fn get(
     executor: impl PgExecutor<'_>,
     id: Uuid,
 ) -> Result<Option<Account>, sqlx::Error> {
     sqlx::query_as!(
         Account,
-        "select id, email, roles, security_version, revision, created_at, event_version from accounts where id = $1",
+        "select id, email, roles, security_version, revision, created_at, event_version from accounts
+         where id = $1 and deleted_at is null",
         id,
     )
     .fetch_optional(executor)
     .await
 }
 
-/// Id of the account with this address.
+/// Id of the account with this address; also of one that was deleted, until its address is wiped.
 pub(crate) async fn find(
     executor: impl PgExecutor<'_>,
     email: &Email,
@@ -108,7 +111,7 @@ pub(crate) async fn next_event_version_to_sign_in(
 pub(crate) struct Credentials {
     pub(crate) account: Option<Uuid>,
     pub(crate) password_hash: Option<String>,
-    /// Locked, or disabled.
+    /// Locked, disabled or deleted.
     pub(crate) held: bool,
     pub(crate) failures: i32,
     /// When an attempt from this network last failed.
@@ -165,6 +168,8 @@ pub(crate) async fn replace_password_hash(
 pub(crate) struct Person {
     pub(crate) email: String,
     pub(crate) display_name: String,
+    /// The account was deleted.
+    pub(crate) deleted: bool,
 }
 
 impl Person {
@@ -182,7 +187,7 @@ pub(crate) async fn person(
 ) -> Result<Option<Person>, sqlx::Error> {
     sqlx::query_as!(
         Person,
-        "select email, display_name from accounts where id = $1",
+        r#"select email, display_name, deleted_at is not null as "deleted!" from accounts where id = $1"#,
         id,
     )
     .fetch_optional(executor)
@@ -225,7 +230,7 @@ pub(crate) async fn outdate_tokens(
 }
 
 /// Gives a role. Raises the security version, so that tokens without the role are outdated, and the version of events. None when
-/// the account has the role.
+/// the account has the role, or was deleted.
 pub(crate) async fn grant_role(
     executor: impl PgExecutor<'_>,
     id: Uuid,
@@ -236,7 +241,7 @@ pub(crate) async fn grant_role(
         "update accounts
          set roles = roles || $2::text, security_version = security_version + 1, revision = revision + 1,
              event_version = event_version + 1
-         where id = $1 and not $2 = any (roles)
+         where id = $1 and not $2 = any (roles) and deleted_at is null
          returning id, email, roles, security_version, revision, created_at, event_version",
         id,
         role,
@@ -275,6 +280,31 @@ pub(crate) async fn change_email(
     }
 }
 
+/// An account as it is kept, but for the hash of its password and for counters.
+pub(crate) struct Kept {
+    pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) display_name: String,
+    pub(crate) locale: String,
+    pub(crate) roles: Vec<String>,
+    pub(crate) created_at: OffsetDateTime,
+    /// Since when it has been locked, or disabled.
+    pub(crate) disabled_at: Option<OffsetDateTime>,
+}
+
+pub(crate) async fn kept(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+) -> Result<Option<Kept>, sqlx::Error> {
+    sqlx::query_as!(
+        Kept,
+        "select id, email, display_name, locale, roles, created_at, disabled_at from accounts where id = $1",
+        id,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
 /// What other services may know.
 pub(crate) struct DirectoryEntry {
     pub(crate) id: Uuid,
@@ -284,13 +314,15 @@ pub(crate) struct DirectoryEntry {
     pub(crate) locale: String,
 }
 
+/// Of accounts that were not deleted.
 pub(crate) async fn directory(
     executor: impl PgExecutor<'_>,
     ids: &[Uuid],
 ) -> Result<Vec<DirectoryEntry>, sqlx::Error> {
     sqlx::query_as!(
         DirectoryEntry,
-        r#"select id, disabled_at is not null as "held!", display_name, locale from accounts where id = any ($1)"#,
+        r#"select id, disabled_at is not null as "held!", display_name, locale from accounts
+           where id = any ($1) and deleted_at is null"#,
         ids,
     )
     .fetch_all(executor)

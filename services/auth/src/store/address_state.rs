@@ -64,6 +64,25 @@ pub(crate) async fn count_mail(
     .await
 }
 
+/// Failed attempts in a row, and when the last one was.
+pub(crate) struct Failures {
+    pub(crate) failures: i32,
+    pub(crate) last_failure_at: Option<OffsetDateTime>,
+}
+
+pub(crate) async fn failures(
+    executor: impl PgExecutor<'_>,
+    address_hmac: &[u8],
+) -> Result<Option<Failures>, sqlx::Error> {
+    sqlx::query_as!(
+        Failures,
+        "select failures, last_failure_at from address_state where address_hmac = $1",
+        address_hmac,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
 /// Forgets the counters of addresses that were idle for 90 days. A row with a version stays, without them: versions never restart.
 pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {
     let rows = sqlx::query_scalar!(

@@ -93,6 +93,48 @@ pub(crate) async fn take(executor: impl PgExecutor<'_>, id: Uuid) -> Result<bool
     .map(|done| done.rows_affected() == 1)
 }
 
+/// A request as it is kept, but for the hash of its token.
+pub(crate) struct Kept {
+    pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) session: Uuid,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) expires_at: OffsetDateTime,
+    pub(crate) used_at: Option<OffsetDateTime>,
+    pub(crate) superseded_at: Option<OffsetDateTime>,
+}
+
+/// The requests of an account, newest first, those before `before` where given.
+pub(crate) async fn kept(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Kept>, sqlx::Error> {
+    sqlx::query_as!(
+        Kept,
+        "select id, email, session_id as session, created_at, expires_at, used_at, superseded_at from email_changes
+         where account_id = $1 and ($2::uuid is null or id < $2)
+         order by id desc limit $3",
+        account,
+        before,
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Forgets all of an account that was deleted.
+pub(crate) async fn delete(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from email_changes where account_id = $1", account)
+        .execute(executor)
+        .await
+        .map(drop)
+}
+
 /// Deletes what expired a week ago, and with it the notification about it. Until then a late click learns why it is late; longer
 /// nobody's address is kept who did not answer.
 pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {

@@ -1,6 +1,7 @@
 //! Table known_devices.
 
 use sqlx::PgExecutor;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// Notes that the account uses the device; whether it had never done so.
@@ -19,6 +20,43 @@ pub(crate) async fn remember(
     )
     .fetch_one(executor)
     .await
+}
+
+/// A device.
+pub(crate) struct Kept {
+    pub(crate) device_hmac: Vec<u8>,
+    pub(crate) last_seen_at: OffsetDateTime,
+}
+
+/// The devices of an account, those after `after` where given.
+pub(crate) async fn kept(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+    after: Option<&[u8]>,
+    limit: i64,
+) -> Result<Vec<Kept>, sqlx::Error> {
+    sqlx::query_as!(
+        Kept,
+        "select device_hmac, last_seen_at from known_devices
+         where account_id = $1 and ($2::bytea is null or device_hmac > $2)
+         order by device_hmac limit $3",
+        account,
+        after,
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Forgets all of an account that was deleted.
+pub(crate) async fn delete(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from known_devices where account_id = $1", account)
+        .execute(executor)
+        .await
+        .map(drop)
 }
 
 /// Forgets devices that were not seen for a year.

@@ -16,6 +16,7 @@ pub(crate) enum Kind {
     EmailChange,
     EmailTaken,
     EmailChanged,
+    AccountDeleted,
 }
 
 impl Kind {
@@ -30,6 +31,7 @@ impl Kind {
             Self::EmailChange => "email_change",
             Self::EmailTaken => "email_taken",
             Self::EmailChanged => "email_changed",
+            Self::AccountDeleted => "account_deleted",
         }
     }
 
@@ -45,6 +47,7 @@ impl Kind {
             Self::EmailChange,
             Self::EmailTaken,
             Self::EmailChanged,
+            Self::AccountDeleted,
         ]
         .into_iter()
         .find(|kind| kind.name() == name)
@@ -105,8 +108,10 @@ pub(crate) struct Notification {
     pub(crate) token_hash: Option<Vec<u8>>,
     /// Whether that was used or superseded, or is of a security version that the account has left.
     pub(crate) closed: bool,
-    /// The account is locked, or disabled.
+    /// The account is locked, disabled or deleted.
     pub(crate) held: bool,
+    /// The account was deleted.
+    pub(crate) deleted: bool,
     /// Where the mail goes, when it is not to the account's address.
     pub(crate) address: Option<String>,
     pub(crate) account_email: Option<String>,
@@ -128,7 +133,7 @@ pub(crate) async fn get(
                   coalesce(r.token_hash, p.token_hash, c.token_hash) as "token_hash?",
                   (coalesce(r.used_at, r.superseded_at, p.used_at, p.superseded_at, c.used_at, c.superseded_at) is not null
                    or coalesce(c.security_version <> a.security_version, false)) as "closed!",
-                  a.disabled_at is not null as "held!", n.address as "address?",
+                  a.disabled_at is not null as "held!", a.deleted_at is not null as "deleted!", n.address as "address?",
                   a.email as "account_email?", a.display_name as "account_name?", a.locale as "account_locale?",
                   s.user_agent as "user_agent?", s.address as "client_address?"
            from notifications n
@@ -142,6 +147,45 @@ pub(crate) async fn get(
     )
     .fetch_optional(executor)
     .await
+}
+
+/// An address that an account has left, for the mail that says so.
+pub(crate) struct LeftAddress {
+    pub(crate) event: Uuid,
+    pub(crate) address: String,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) expires_at: OffsetDateTime,
+}
+
+/// The addresses that an account has left, newest first, those before `before` where given.
+pub(crate) async fn left_addresses(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<LeftAddress>, sqlx::Error> {
+    sqlx::query_as!(
+        LeftAddress,
+        r#"select event_id as event, address as "address!", created_at, expires_at from notifications
+           where account_id = $1 and address is not null and ($2::uuid is null or event_id < $2)
+           order by event_id desc limit $3"#,
+        account,
+        before,
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Forgets all that speak of an account that was deleted.
+pub(crate) async fn delete(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from notifications where account_id = $1", account)
+        .execute(executor)
+        .await
+        .map(drop)
 }
 
 /// Deletes what expired 30 days ago; what has an address that is not the account's any more, as soon as it has expired.

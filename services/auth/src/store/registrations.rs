@@ -91,6 +91,20 @@ pub(crate) async fn take(executor: impl PgExecutor<'_>, id: Uuid) -> Result<bool
     .map(|done| done.rows_affected() == 1)
 }
 
+/// Forgets an address that an account which was deleted had.
+pub(crate) async fn delete(
+    executor: impl PgExecutor<'_>,
+    address_hmac: &[u8],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from registrations where address_hmac = $1",
+        address_hmac,
+    )
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
 /// Deletes what expired a week ago, and with it the notification about it. Until then a late click learns that its token has expired
 /// or was used; nothing else asks, and the row holds the address of somebody who may never have wanted an account.
 pub(crate) async fn sweep(executor: impl PgExecutor<'_>, most: i64) -> Result<u64, sqlx::Error> {

@@ -66,7 +66,7 @@ pub(crate) struct Refreshable {
     pub(crate) live: bool,
     pub(crate) roles: Vec<String>,
     pub(crate) security_version: i64,
-    /// The account is locked, or disabled.
+    /// The account is locked, disabled or deleted.
     pub(crate) held: bool,
     pub(crate) now: OffsetDateTime,
 }
@@ -228,6 +228,50 @@ pub(crate) async fn list(
     )
     .fetch_all(executor)
     .await
+}
+
+/// A session as it is kept, but for what tokens are made of.
+pub(crate) struct Kept {
+    pub(crate) id: Uuid,
+    pub(crate) user_agent: String,
+    pub(crate) address: String,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) rotated_at: OffsetDateTime,
+    pub(crate) auth_time: OffsetDateTime,
+    pub(crate) amr: Vec<String>,
+    pub(crate) refresh_expires_at: OffsetDateTime,
+    pub(crate) ended_at: Option<OffsetDateTime>,
+}
+
+/// The sessions of an account, also those that have ended, newest first, those before `before` where given.
+pub(crate) async fn kept(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Kept>, sqlx::Error> {
+    sqlx::query_as!(
+        Kept,
+        "select id, user_agent, address, created_at, rotated_at, auth_time, amr, refresh_expires_at, ended_at from sessions
+         where account_id = $1 and ($2::uuid is null or id < $2)
+         order by id desc limit $3",
+        account,
+        before,
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Forgets all of an account that was deleted.
+pub(crate) async fn delete(
+    executor: impl PgExecutor<'_>,
+    account: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from sessions where account_id = $1", account)
+        .execute(executor)
+        .await
+        .map(drop)
 }
 
 /// Deletes sessions whose refresh token expired 90 days ago, and with them the notifications about them.

@@ -1,9 +1,9 @@
-use auth::{Command, CommandError, DatabaseConfig, create_account, grant_role};
+use auth::{Command, CommandError, DatabaseConfig, create_account, grant_role, reapply_erasures};
 use grimoire_proto::events::v1::RolesChanged;
 use outbox::OutboxCommand;
 use prost::Message as _;
 
-use crate::kit::{Auth, PASSWORD, cheap_passwords, database, identity};
+use crate::kit::{Auth, PASSWORD, cheap_passwords, database, identity, reason};
 
 #[tokio::test]
 async fn a_made_account_can_sign_in_and_is_announced() {
@@ -119,6 +119,57 @@ async fn roles_go_to_accounts_that_exist_and_have_names() {
         grant_role(&auth.pool, "ada@example.com", "Admin,x").await,
         Err(CommandError::Argument(_))
     ));
+}
+
+#[tokio::test]
+async fn after_a_restore_deleted_accounts_are_erased_by_all_once_more() {
+    let auth = Auth::start().await;
+    let mut deleted = Vec::new();
+    for email in ["ada@example.com", "eve@example.com"] {
+        let (account, tokens) = auth.signed_in(email).await;
+        auth.delete(&account, &tokens).await.unwrap();
+        deleted.push(account.id);
+    }
+    auth.signed_in("alive@example.com").await;
+    for service in ["mail", "user", "event-consumer"] {
+        auth.receipt(&deleted[0], service).await.unwrap();
+    }
+    assert_eq!(reapply_erasures(&auth.pool, &[]).await.unwrap(), 2);
+
+    let erased = "select count(*) from accounts where erased_at is not null";
+    assert_eq!(auth.count(erased).await, 0);
+    let again = auth.history(&deleted[0]).await.pop().unwrap();
+    assert_eq!(again, ("AccountDeleted".to_owned(), 5));
+    // Its last mail has left.
+    let event = auth
+        .events()
+        .await
+        .into_iter()
+        .rfind(|event| event.key == deleted[0]);
+    let mail = auth.notification(event.unwrap().id).await;
+    assert_eq!(reason(mail), "RESOURCE_NOT_FOUND");
+    for service in ["user", "event-consumer"] {
+        auth.receipt(&deleted[0], service).await.unwrap();
+    }
+    let again = auth.history(&deleted[0]).await.pop().unwrap();
+    assert_eq!(again, ("ErasureCompleted".to_owned(), 6));
+    assert_eq!(auth.count(erased).await, 1);
+}
+
+#[tokio::test]
+async fn an_account_that_a_restored_database_takes_for_alive_is_deleted_again() {
+    let auth = Auth::start().await;
+    let (account, tokens) = auth.signed_in("ada@example.com").await;
+    let ids = [account.id.parse().unwrap(), uuid::Uuid::now_v7()];
+    assert_eq!(reapply_erasures(&auth.pool, &ids).await.unwrap(), 1);
+
+    let refused = auth.refresh(&tokens.refresh_token).await;
+    assert_eq!(reason(refused), "INVALID_REFRESH_TOKEN");
+    assert_eq!(auth.count("select min_version from revocations").await, 2);
+    let event = auth.events().await.pop().unwrap();
+    assert_eq!((event.kind.as_str(), event.version), ("AccountDeleted", 3));
+    let mail = auth.notification(event.id).await.unwrap();
+    assert_eq!(mail.address, "ada@example.com");
 }
 
 #[tokio::test]

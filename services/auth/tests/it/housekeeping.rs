@@ -92,3 +92,35 @@ async fn an_address_that_nobody_proved_or_that_was_left_is_forgotten() {
                      + (select count(*) from notifications where address is distinct from 'left@example.com')";
     assert_eq!(auth.count(kept).await, 3);
 }
+
+#[tokio::test]
+async fn the_address_of_a_deleted_account_is_wiped_after_a_day_without_its_last_mail() {
+    let database = database().await;
+    let auth = Auth::over(database.pool.clone(), identity()).await;
+    for email in ["ada@example.com", "eve@example.com"] {
+        let (account, tokens) = auth.signed_in(email).await;
+        auth.delete(&account, &tokens).await.unwrap();
+        auth.receipt(&account.id, "user").await.unwrap();
+        auth.receipt(&account.id, "event-consumer").await.unwrap();
+    }
+    auth.execute(
+        "update accounts set deleted_at = now() - case email when 'ada@example.com' then interval '24 hours'
+                                                              else interval '23 hours' end",
+    )
+    .await;
+    let replica = Auth::over(database.pool.clone(), identity()).await;
+    let kept = "select count(*) from accounts where email <> ''";
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while replica.count(kept).await > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    let waits =
+        "select count(*) from accounts where email = 'eve@example.com' and erased_at is null";
+    assert_eq!(replica.count(waits).await, 1);
+    // What the other services had erased before is complete with it.
+    let event = replica.events().await.pop().unwrap();
+    assert_eq!(event.kind, "ErasureCompleted");
+}

@@ -5,9 +5,11 @@ use std::time::Duration;
 use auth::{IdentityConfig, PasswordConfig};
 use chassis::grpc::GrpcConfig;
 use chassis::process::{Environment, Process, ProcessConfig};
+use chassis::upstream::{self, Upstream};
 use grimoire_proto::auth::v1::account_service_client::AccountServiceClient;
 use grimoire_proto::auth::v1::admin_service_client::AdminServiceClient;
 use grimoire_proto::auth::v1::directory_service_client::DirectoryServiceClient;
+use grimoire_proto::auth::v1::erasure_service_client::ErasureServiceClient;
 use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
 use grimoire_proto::auth::v1::session_service_client::SessionServiceClient;
 use grimoire_proto::auth::v1::trust_service_client::TrustServiceClient;
@@ -32,6 +34,7 @@ pub(crate) struct Auth {
     pub(crate) admin: AdminServiceClient<Channel>,
     pub(crate) directory: DirectoryServiceClient<Channel>,
     pub(crate) notifications: NotificationServiceClient<Channel>,
+    pub(crate) erasures: ErasureServiceClient<Channel>,
     pub(crate) trust: TrustServiceClient<Channel>,
     pub(crate) pool: PgPool,
     pub(crate) stop: DropGuard,
@@ -108,17 +111,30 @@ pub(crate) fn identity() -> IdentityConfig {
     }
 }
 
+/// user, where nobody listens.
+pub(crate) fn nobody() -> Upstream {
+    upstream::connect("user", &"http://127.0.0.1:1".parse().unwrap())
+}
+
 impl Auth {
     pub(crate) async fn start() -> Self {
+        Self::beside(nobody()).await
+    }
+
+    /// One that asks `user`.
+    pub(crate) async fn beside(user: Upstream) -> Self {
         let database = database().await;
-        let pool = database.pool.clone();
-        let mut auth = Self::over(pool, identity()).await;
+        let mut auth = Self::replica(database.pool.clone(), user, identity()).await;
         auth._database = Some(database);
         auth
     }
 
     /// One more replica over a database.
     pub(crate) async fn over(pool: PgPool, identity: IdentityConfig) -> Self {
+        Self::replica(pool, nobody(), identity).await
+    }
+
+    async fn replica(pool: PgPool, user: Upstream, identity: IdentityConfig) -> Self {
         let process = ProcessConfig {
             environment: Environment::Development,
             admin_listen: "127.0.0.1:0".parse().unwrap(),
@@ -129,10 +145,15 @@ impl Auth {
             .await
             .unwrap();
         let stop = process.stop.clone().drop_guard();
-        let services =
-            auth::services_over(pool.clone(), unheard(), &identity, process.stop.clone())
-                .await
-                .unwrap();
+        let services = auth::services_over(
+            pool.clone(),
+            unheard(),
+            user,
+            &identity,
+            process.stop.clone(),
+        )
+        .await
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let config = GrpcConfig {
@@ -156,6 +177,7 @@ impl Auth {
             admin: AdminServiceClient::new(channel.clone()),
             directory: DirectoryServiceClient::new(channel.clone()),
             notifications: NotificationServiceClient::new(channel.clone()),
+            erasures: ErasureServiceClient::new(channel.clone()),
             trust: TrustServiceClient::new(channel),
             pool,
             stop,

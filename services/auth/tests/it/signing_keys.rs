@@ -1,6 +1,6 @@
 use tokio_util::sync::CancellationToken;
 
-use crate::kit::{Auth, database, identity, key, unheard};
+use crate::kit::{Auth, database, identity, key, nobody, unheard};
 
 #[tokio::test]
 async fn an_empty_database_gets_one_active_key_and_a_pending_one_however_many_replicas_start() {
@@ -44,6 +44,7 @@ async fn the_wrong_key_encryption_key_ends_the_start_with_its_name() {
         let refusal = auth::services_over(
             auth.pool.clone(),
             unheard(),
+            nobody(),
             &config,
             CancellationToken::new(),
         )

@@ -34,6 +34,7 @@ pub(crate) fn write(notification: &GetNotificationResponse, links: &Links) -> Op
         NotificationKind::EmailChange => texts::email_change(notification, links),
         NotificationKind::EmailTaken => texts::email_taken(notification),
         NotificationKind::EmailChanged => texts::email_changed(notification),
+        NotificationKind::AccountDeleted => texts::account_deleted(notification),
     };
     Some(letter)
 }

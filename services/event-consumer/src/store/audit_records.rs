@@ -101,3 +101,49 @@ pub(crate) async fn add(db: impl PgExecutor<'_>, records: &[AuditRow]) -> sqlx::
     .await?;
     Ok(())
 }
+
+/// Up to `limit` records about an account, and as many of what it did to others.
+pub(crate) async fn naming(
+    db: impl PgExecutor<'_>,
+    account: Uuid,
+    limit: i64,
+) -> sqlx::Result<Vec<AuditRow>> {
+    // Each half has an index of its own.
+    sqlx::query_as!(
+        AuditRow,
+        r#"(select id as "id!", type as "type!", account_id as "account_id!", time as "time!", trace_id,
+                   details as "details!: Json<Details>"
+            from audit_records where account_id = $1 limit $3)
+           union
+           (select id, type, account_id, time, trace_id, details
+            from audit_records where coalesce(details ->> 'by_account_id', details ->> 'by') = $2 limit $3)"#,
+        account,
+        account.to_string(),
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Writes accounts, traces and details of `records` over those that are there.
+pub(crate) async fn replace(db: impl PgExecutor<'_>, records: &[AuditRow]) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = records.iter().map(|record| record.id).collect();
+    let accounts: Vec<Uuid> = records.iter().map(|record| record.account_id).collect();
+    let traces: Vec<Option<String>> = records
+        .iter()
+        .map(|record| record.trace_id.clone())
+        .collect();
+    let details: Vec<&Json<Details>> = records.iter().map(|record| &record.details).collect();
+    sqlx::query!(
+        "update audit_records set account_id = new.account_id, trace_id = new.trace_id, details = new.details
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[]) as new (id, account_id, trace_id, details)
+         where audit_records.id = new.id",
+        &ids,
+        &accounts,
+        &traces as &[Option<String>],
+        &details as &[&Json<Details>],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,17 +1,21 @@
-//! Every event of an account leads to one audit record.
+//! Every event of an account leads to one audit record. One that was deleted leaves its records under a pseudonym.
 
 use std::collections::BTreeMap;
 
+use grimoire_proto::events::v1::{AccountDeleted, ErasureCompleted};
+use inbox::jobs::NewJob;
 use inbox::{Effects, Event, Refusal, Subscriber};
 use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde_json::Value;
 use sqlx::types::Json;
 use tonic::async_trait;
+use uuid::Uuid;
 
-use crate::event_type;
-use crate::store::audit_records::{self, AuditRow, Details};
+use crate::store::audit_records::{AuditRow, Details};
+use crate::store::erased_accounts;
 use crate::subscribers::account;
-use crate::topics;
+use crate::workers::erase_audit;
+use crate::{audit_log, event_type, topics};
 
 pub(crate) struct Audit;
 
@@ -30,7 +34,21 @@ impl Subscriber for Audit {
             .iter()
             .map(|event| record(event))
             .collect::<Result<Vec<_>, _>>()?;
-        audit_records::add(&mut *effects.connection, &records).await?;
+        // Before anything is recorded: whatever is, is hidden then. What was recorded before is for the job.
+        for event in events {
+            if event.decode::<AccountDeleted>()?.is_some() {
+                let pseudonym = Uuid::now_v7();
+                erased_accounts::add(effects.connection, account(event)?, pseudonym).await?;
+                effects.enqueue(NewJob::of(event, erase_audit::TARGET, Vec::<u8>::new()));
+            }
+        }
+        audit_log::add(effects.connection, records).await?;
+        for event in events {
+            if event.decode::<ErasureCompleted>()?.is_some() {
+                let account = account(event)?;
+                erased_accounts::forget_pseudonym(&mut *effects.connection, account).await?;
+            }
+        }
         Ok(())
     }
 }
@@ -101,7 +119,6 @@ mod tests {
     use inbox::Record;
     use prost::{Message, Name};
     use time::OffsetDateTime;
-    use uuid::Uuid;
 
     use super::*;
 

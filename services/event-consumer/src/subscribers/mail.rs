@@ -1,6 +1,8 @@
 //! Which events lead to a mail. What it says, and to whom, is asked of auth when the mail is sent.
 
-use grimoire_proto::events::v1::{EmailChanged, LoggedIn, PasswordChanged, RefreshReuseDetected};
+use grimoire_proto::events::v1::{
+    AccountDeleted, EmailChanged, LoggedIn, PasswordChanged, RefreshReuseDetected,
+};
 use inbox::jobs::NewJob;
 use inbox::{Effects, Event, Refusal, Subscriber};
 use tonic::async_trait;
@@ -46,5 +48,6 @@ fn leads_to_mail(event: &Event) -> Result<bool, Refusal> {
             .decode::<PasswordChanged>()?
             .is_some_and(|changed| changed.by_account_id.is_empty())
         || event.decode::<EmailChanged>()?.is_some()
-        || event.decode::<RefreshReuseDetected>()?.is_some())
+        || event.decode::<RefreshReuseDetected>()?.is_some()
+        || event.decode::<AccountDeleted>()?.is_some())
 }

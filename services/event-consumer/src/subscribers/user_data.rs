@@ -2,17 +2,17 @@
 
 use chassis::wire;
 use grimoire_proto::events::v1::{
-    AccountRegistered, EmailChanged, LoggedIn, LoggedOut, PasswordChanged, PreferencesUpdated,
-    ProfileUpdated, SessionRevoked,
+    AccountDeleted, AccountRegistered, EmailChanged, LoggedIn, LoggedOut, PasswordChanged,
+    PreferencesUpdated, ProfileUpdated, SessionRevoked,
 };
 use grimoire_proto::user::v1::ActivityRecord;
-use inbox::jobs::NewJob;
+use inbox::jobs::{self, NewJob};
 use inbox::{Effects, Event, Refusal, Subscriber};
 use prost::Message as _;
 use tonic::async_trait;
 
 use crate::subscribers::account;
-use crate::workers::{provision_users, record_activities};
+use crate::workers::{erase_user, provision_users, record_activities};
 use crate::{event_type, topics};
 
 pub(crate) struct UserData;
@@ -32,6 +32,14 @@ impl Subscriber for UserData {
             if event.decode::<AccountRegistered>()?.is_some() {
                 account(event)?;
                 effects.enqueue(NewJob::of(event, provision_users::TARGET, Vec::<u8>::new()));
+            }
+            if event.decode::<AccountDeleted>()?.is_some() {
+                account(event)?;
+                // User would take no notice of them, and one that was given up would lie here for ever.
+                for target in [provision_users::TARGET, record_activities::TARGET] {
+                    jobs::forget(effects.connection, target, &event.key).await?;
+                }
+                effects.enqueue(NewJob::of(event, erase_user::TARGET, Vec::<u8>::new()));
             }
             if let Some(activity) = activity(event)? {
                 effects.enqueue(NewJob::of(

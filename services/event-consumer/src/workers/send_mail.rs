@@ -1,22 +1,24 @@
-//! Mail: asks auth what to say and to whom, and sends it.
+//! Mail: asks auth what to say and to whom, and sends it. The last one to a deleted account has a receipt.
 
 use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
-use grimoire_proto::auth::v1::GetNotificationRequest;
+use grimoire_proto::auth::v1::erasure_service_client::ErasureServiceClient;
 use grimoire_proto::auth::v1::notification_service_client::NotificationServiceClient;
+use grimoire_proto::auth::v1::{GetNotificationRequest, NotificationKind};
 use inbox::jobs::{Job, Outcome, Worker};
 use tonic::{Code, async_trait};
 
 use crate::mail::delivery::{self, Delivery, DeliveryError};
 use crate::mail::letter::{self, Links};
-use crate::workers::later;
+use crate::workers::{give_receipt, later};
 
 /// Kept in the database with each job.
 pub(crate) const TARGET: &str = "send-mail";
 
 pub(crate) struct SendMail {
     pub(crate) auth: NotificationServiceClient<chassis::upstream::Upstream>,
+    pub(crate) erasures: ErasureServiceClient<chassis::upstream::Upstream>,
     pub(crate) delivery: Delivery,
     pub(crate) links: Links,
 }
@@ -45,8 +47,8 @@ impl Worker for SendMail {
     }
 }
 
-/// More than auth takes to say what a mail says: a batch that takes too long is done again as a whole.
-const ASKING: Duration = Duration::from_secs(10);
+/// More than auth takes to say what a mail says and to take a receipt: a batch that takes too long is done again as a whole.
+const ASKING: Duration = Duration::from_secs(15);
 
 impl SendMail {
     async fn send(&self, job: &Job) -> Outcome {
@@ -75,7 +77,7 @@ impl SendMail {
             .delivery
             .send(job.event_id, time, &notification.address, letter)
             .await;
-        match sent {
+        let outcome = match sent {
             Ok(()) => Outcome::Done,
             // Trying again would not reach it, and giving the key up would keep later mails from an address that works by then.
             Err(error) if error.is_permanent() => Outcome::Skipped(error.to_string()),
@@ -85,6 +87,21 @@ impl SendMail {
                 Outcome::Failed(error.to_string())
             }
             Err(error) => Outcome::Retry(error.to_string()),
+        };
+        if matches!(outcome, Outcome::Done | Outcome::Skipped(_))
+            && notification.kind() == NotificationKind::AccountDeleted
+        {
+            self.tell_last(job).await;
+        }
+        outcome
+    }
+
+    /// After the last mail auth can forget the address. It does so anyway when a day has passed, so a receipt that it does not take is not
+    /// worth a second mail.
+    async fn tell_last(&self, job: &Job) {
+        let told = give_receipt(&self.erasures, &job.key, "mail").await;
+        if told != Outcome::Done {
+            tracing::warn!(event_id = %job.event_id, outcome = ?told, "auth was not told that the last mail has left");
         }
     }
 }

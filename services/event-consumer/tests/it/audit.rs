@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::kafka::{Event, TRACE};
 use crate::world::{World, by_admin, eventually};
 
-async fn records(world: &World, account: Uuid) -> Vec<AuditRecord> {
+pub(crate) async fn records(world: &World, account: Uuid) -> Vec<AuditRecord> {
     let request = ListAuditRecordsRequest {
         account_id: account.to_string(),
         ..ListAuditRecordsRequest::default()

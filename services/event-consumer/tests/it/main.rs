@@ -11,6 +11,7 @@ mod world;
 mod audit;
 mod dead_letters;
 mod discard_parked_events;
+mod erasure;
 mod list_audit_records;
 mod list_parked_events;
 mod mail;

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use grimoire_proto::auth::v1::erasure_service_server::ErasureService;
 use grimoire_proto::auth::v1::notification_service_server::NotificationService;
-use grimoire_proto::auth::v1::{GetNotificationRequest, GetNotificationResponse};
+use grimoire_proto::auth::v1::{
+    GetNotificationRequest, GetNotificationResponse, RecordReceiptRequest, RecordReceiptResponse,
+};
 use grimoire_proto::user::v1::user_data_service_server::UserDataService;
 use grimoire_proto::user::v1::{
-    ActivityRecord, ProvisionUsersRequest, ProvisionUsersResponse, RecordActivitiesRequest,
+    ActivityRecord, EraseUserRequest, EraseUserResponse, ExportUserRequest, ExportUserResponse,
+    ProvisionUsersRequest, ProvisionUsersResponse, RecordActivitiesRequest,
     RecordActivitiesResponse,
 };
 use tonic::{Request, Response, Status};
@@ -23,7 +27,11 @@ struct State {
     notifications: Mutex<HashMap<String, Result<GetNotificationResponse, Status>>>,
     provisioned: Mutex<Vec<String>>,
     activities: Mutex<Vec<ActivityRecord>>,
+    erased: Mutex<Vec<String>>,
+    /// Accounts and services.
+    receipts: Mutex<Vec<(String, String)>>,
     user_is_away: AtomicBool,
+    auth_takes_no_receipts: AtomicBool,
     /// An activity of this account is no activity to user, and its profile cannot be made.
     refused: Mutex<Option<String>>,
 }
@@ -39,6 +47,29 @@ impl Others {
 
     pub(crate) fn user_is_away(&self, away: bool) {
         self.0.user_is_away.store(away, Ordering::SeqCst);
+    }
+
+    pub(crate) fn auth_takes_no_receipts(&self, none: bool) {
+        self.0.auth_takes_no_receipts.store(none, Ordering::SeqCst);
+    }
+
+    /// Whether user was told to erase `account`.
+    pub(crate) fn erased(&self, account: Uuid) -> bool {
+        let erased = self.0.erased.lock().unwrap();
+        erased.contains(&account.to_string())
+    }
+
+    /// The services whose receipts for `account` auth has, sorted.
+    pub(crate) fn receipts(&self, account: Uuid) -> Vec<String> {
+        let receipts = self.0.receipts.lock().unwrap();
+        let mut services: Vec<String> = receipts
+            .iter()
+            .filter(|(of, _)| *of == account.to_string())
+            .map(|(_, service)| service.clone())
+            .collect();
+        services.sort();
+        services.dedup();
+        services
     }
 
     pub(crate) fn refuse_all_of(&self, account: Uuid) {
@@ -127,5 +158,42 @@ impl UserDataService for Others {
         }
         self.0.activities.lock().unwrap().extend(activities);
         Ok(Response::new(RecordActivitiesResponse {}))
+    }
+
+    async fn erase_user(
+        &self,
+        request: Request<EraseUserRequest>,
+    ) -> Result<Response<EraseUserResponse>, Status> {
+        self.user()?;
+        self.0
+            .erased
+            .lock()
+            .unwrap()
+            .push(request.into_inner().account);
+        Ok(Response::new(EraseUserResponse {}))
+    }
+
+    type ExportUserStream = futures::stream::Empty<Result<ExportUserResponse, Status>>;
+
+    async fn export_user(
+        &self,
+        _request: Request<ExportUserRequest>,
+    ) -> Result<Response<Self::ExportUserStream>, Status> {
+        Err(Status::unimplemented("event-consumer exports nothing"))
+    }
+}
+
+#[tonic::async_trait]
+impl ErasureService for Others {
+    async fn record_receipt(
+        &self,
+        request: Request<RecordReceiptRequest>,
+    ) -> Result<Response<RecordReceiptResponse>, Status> {
+        if self.0.auth_takes_no_receipts.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("auth is away"));
+        }
+        let RecordReceiptRequest { account, service } = request.into_inner();
+        self.0.receipts.lock().unwrap().push((account, service));
+        Ok(Response::new(RecordReceiptResponse {}))
     }
 }

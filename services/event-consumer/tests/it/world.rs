@@ -8,6 +8,7 @@ use chassis::process::{Environment, Process, ProcessConfig};
 use chassis::upstream::{self, Upstream};
 use event_consumer::config::MailConfig;
 use grimoire_proto::audit::v1::audit_service_client::AuditServiceClient;
+use grimoire_proto::auth::v1::erasure_service_server::ErasureServiceServer;
 use grimoire_proto::auth::v1::notification_service_server::NotificationServiceServer;
 use grimoire_proto::delivery::v1::delivery_service_client::DeliveryServiceClient;
 use grimoire_proto::user::v1::user_data_service_server::UserDataServiceServer;
@@ -81,6 +82,7 @@ impl World {
         let (listener, address) = listen().await;
         let server = Server::builder()
             .add_service(NotificationServiceServer::new(world.others.clone()))
+            .add_service(ErasureServiceServer::new(world.others.clone()))
             .add_service(UserDataServiceServer::new(world.others.clone()));
         tokio::spawn(async move {
             server

@@ -145,6 +145,18 @@ pub async fn discard(
     Ok(jobs.first().map(|job| job.event_id))
 }
 
+/// Drops whatever waits for a target and key, given up or not, when the transaction of `connection` commits. What a worker has in hand
+/// ends as it may.
+///
+/// # Errors
+/// When the database is away.
+pub async fn forget(connection: &mut PgConnection, target: &str, key: &str) -> sqlx::Result<()> {
+    if store::jobs::lock(&mut *connection, target, key).await? {
+        store::jobs::delete(connection, target, key).await?;
+    }
+    Ok(())
+}
+
 /// `base` doubled for each attempt, at most `ceiling`, and somewhere in the upper half of that so that many do not come back
 /// at once.
 pub(crate) fn back_off(base: Duration, ceiling: Duration, attempts: u32) -> Duration {

@@ -197,6 +197,39 @@ pub(crate) async fn put_off(
     Ok(())
 }
 
+/// Locks a key, so that no job is added to it. `false`: it has none.
+pub(crate) async fn lock(
+    executor: impl PgExecutor<'_>,
+    target: &str,
+    key: &str,
+) -> sqlx::Result<bool> {
+    let row = sqlx::query_scalar!(
+        r#"select key from inbox.job_keys where target = $1 and key = $2 for update"#,
+        target,
+        key,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Forgets a key, which the caller has locked, and all its jobs.
+pub(crate) async fn delete(
+    executor: impl PgExecutor<'_>,
+    target: &str,
+    key: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"with gone as (delete from inbox.jobs where target = $1 and key = $2)
+           delete from inbox.job_keys where target = $1 and key = $2"#,
+        target,
+        key,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
 /// Locks a dead key. `false`: there is none.
 pub(crate) async fn lock_dead(
     executor: impl PgExecutor<'_>,

@@ -397,6 +397,39 @@ async fn a_job_that_fails_at_every_tier_stops_its_key_until_an_operator_decides(
     running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_forgotten_has_no_jobs_dead_or_not_and_takes_new_ones() {
+    let database = database().await;
+    let jobs: Vec<NewJob> = [
+        (MAIL, "a", 1),
+        (MAIL, "a", 2),
+        (MAIL, "b", 1),
+        (OTHER, "a", 1),
+    ]
+    .map(|(target, key, number)| job(target, key, number))
+    .into();
+    add(&database.pool, &jobs).await;
+    sqlx::query("update inbox.job_keys set due_at = null where key = 'a'")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    for key in ["a", "nobody's"] {
+        let mut transaction = database.pool.begin().await.unwrap();
+        jobs::forget(&mut transaction, MAIL, key).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+    assert!(!retry(&database.pool, "a").await);
+    let left = "select (select count(*) from inbox.jobs) + (select count(*) from inbox.job_keys)";
+    assert_eq!(count(&database.pool, left).await, 4);
+
+    add(&database.pool, &[job(MAIL, "a", 3)]).await;
+    let worker = Scripted::new(MAIL, |_| Outcome::Done);
+    let running = run(config(&database), Vec::new(), vec![worker.clone()]);
+    eventually("both are done", || async { worker.asked().len() == 2 }).await;
+    assert!(worker.asked().contains(&("a".to_owned(), "3".to_owned())));
+    running.stop().await;
+}
+
 fn job(target: &'static str, key: &str, number: i32) -> NewJob {
     NewJob {
         target,

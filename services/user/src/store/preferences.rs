@@ -35,6 +35,14 @@ pub(crate) async fn read(
     .await
 }
 
+/// Forgets what the person has set.
+pub(crate) async fn delete(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("delete from preferences where id = $1", id)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// Writes what `row` says; returns it with its new version and time.
 pub(crate) async fn write(
     db: impl PgExecutor<'_>,

@@ -1,4 +1,4 @@
-//! Table `profiles`.
+//! Table `profiles`. The row of somebody who was erased stays, and is nobody's profile.
 
 use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
@@ -30,7 +30,7 @@ pub(crate) async fn read(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Opti
         ProfileRow,
         "select id, display_name, bio, avatar_uri, locale, time_zone, version, create_time, update_time
          from profiles
-         where id = $1",
+         where id = $1 and erased_at is null",
         id,
     )
     .fetch_optional(db)
@@ -43,7 +43,7 @@ pub(crate) async fn lock(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Opti
         ProfileRow,
         "select id, display_name, bio, avatar_uri, locale, time_zone, version, create_time, update_time
          from profiles
-         where id = $1
+         where id = $1 and erased_at is null
          for update",
         id,
     )
@@ -51,7 +51,7 @@ pub(crate) async fn lock(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Opti
     .await
 }
 
-/// Those of `ids` that have no profile.
+/// Those of `ids` that have no profile and never had one.
 pub(crate) async fn missing(db: impl PgExecutor<'_>, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         r#"select distinct wanted.id as "id!"
@@ -125,6 +125,23 @@ pub(crate) async fn next_event_version(db: impl PgExecutor<'_>, id: Uuid) -> sql
         id,
     )
     .fetch_one(db)
+    .await
+}
+
+/// Empties the row, or makes an empty one, for good. The version of the event that tells of it; none when that was done before.
+pub(crate) async fn erase(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "insert into profiles (id, erased_at, event_version)
+         values ($1, clock_timestamp(), 1)
+         on conflict (id) do update
+         set display_name = '', bio = '', avatar_uri = '', locale = '', time_zone = '', version = profiles.version + 1,
+             event_version = profiles.event_version + 1, create_time = excluded.erased_at, update_time = excluded.erased_at,
+             erased_at = excluded.erased_at
+         where profiles.erased_at is null
+         returning event_version",
+        id,
+    )
+    .fetch_optional(db)
     .await
 }
 

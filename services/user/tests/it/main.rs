@@ -4,6 +4,8 @@
 
 mod service;
 
+mod erase_user;
+mod export_user;
 mod get_preferences;
 mod get_profile;
 mod list_activities;

@@ -10,12 +10,12 @@ pub(super) const ALL: &[Mistake] = &[
         plant: |documents| {
             add(
                 documents,
-                "NetworkPolicy/user",
+                "NetworkPolicy/event-consumer",
                 "/spec/ingress/0/from",
-                json!({"podSelector": {"matchLabels": {"app.kubernetes.io/name": "auth"}}}),
+                json!({"podSelector": {"matchLabels": {"app.kubernetes.io/name": "user"}}}),
             );
         },
-        found: &["NetworkPolicies let in auth -> user, which is not in tilt/stack.yaml"],
+        found: &["NetworkPolicies let in user -> event-consumer, which is not in tilt/stack.yaml"],
     },
     Mistake {
         what: "a NetworkPolicy that lacks a call",

@@ -9,6 +9,7 @@ mod collector;
 mod control;
 mod database;
 mod exec;
+mod load;
 mod logs;
 mod mail;
 mod observe;
@@ -92,8 +93,15 @@ enum Command {
     Mail(mail::Mail),
     /// Make accounts with plausible profiles
     Seed(seed::Seed),
+    /// Make bounded, realistic traffic for the running system
+    ///
+    /// A few people sign in, read, change their profiles and preferences, refresh their tokens and sign out, at a steady rate
+    /// that stays below the limits of the gateway.
+    Load(load::Load),
     /// Run a benchmark and print its figures
     Bench(bench::Bench),
+    /// Restart, kill or change something under load, and say what became of every request
+    Chaos(bench::Chaos),
 }
 
 /// Runs a command; the code is that of a program it ran.
@@ -119,7 +127,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Token(command) => command.run(),
         Command::Mail(command) => command.run(),
         Command::Seed(command) => command.run(),
+        Command::Load(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Chaos(command) => command.run(),
     }
 }
 

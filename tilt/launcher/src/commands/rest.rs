@@ -57,7 +57,7 @@ impl Client {
             .context("the answer to the login has no accessToken")
     }
 
-    /// Calls, waiting as long as a limit says; the answer's JSON.
+    /// Calls, with a body unless it is null, waiting as long as a limit says; the answer's JSON.
     ///
     /// # Errors
     /// With status, reason and detail of a problem document.
@@ -71,8 +71,10 @@ impl Client {
         loop {
             let mut request = self
                 .http
-                .request(method.clone(), format!("{}{path}", self.base))
-                .json(body);
+                .request(method.clone(), format!("{}{path}", self.base));
+            if !body.is_null() {
+                request = request.json(body);
+            }
             if let Some(token) = token {
                 request = request.bearer_auth(token);
             }

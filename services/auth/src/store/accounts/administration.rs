@@ -16,6 +16,10 @@ pub(crate) struct Managed {
     pub(crate) held: bool,
     /// It is held for a time only.
     pub(crate) locked: bool,
+    /// It is held for good.
+    pub(crate) deleted: bool,
+    /// It was deleted, and nothing is kept of the person.
+    pub(crate) erased: bool,
     pub(crate) security_version: i64,
     pub(crate) revision: i64,
     pub(crate) created_at: OffsetDateTime,
@@ -31,7 +35,8 @@ pub(crate) async fn lock(
 ) -> Result<Vec<Managed>, sqlx::Error> {
     sqlx::query_as!(
         Managed,
-        r#"select id, email, roles, disabled_at is not null as "held!", locked, security_version, revision, created_at, event_version
+        r#"select id, email, roles, disabled_at is not null as "held!", locked, deleted_at is not null as "deleted!",
+                     erased_at is not null as "erased!", security_version, revision, created_at, event_version
            from accounts where id = any ($1) order by id for no key update"#,
         ids,
     )
@@ -48,7 +53,8 @@ pub(crate) async fn newest_first(
 ) -> Result<Vec<Managed>, sqlx::Error> {
     sqlx::query_as!(
         Managed,
-        r#"select id, email, roles, disabled_at is not null as "held!", locked, security_version, revision, created_at, event_version
+        r#"select id, email, roles, disabled_at is not null as "held!", locked, deleted_at is not null as "deleted!",
+                     erased_at is not null as "erased!", security_version, revision, created_at, event_version
            from accounts where id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
            order by id desc limit $2"#,
         before,
@@ -66,7 +72,8 @@ pub(crate) async fn with_address(
     let key = email.key();
     sqlx::query_as!(
         Managed,
-        r#"select id, email, roles, disabled_at is not null as "held!", locked, security_version, revision, created_at, event_version
+        r#"select id, email, roles, disabled_at is not null as "held!", locked, deleted_at is not null as "deleted!",
+                     erased_at is not null as "erased!", security_version, revision, created_at, event_version
            from accounts where email_key = $1"#,
         key,
     )
@@ -86,7 +93,8 @@ pub(crate) async fn hold(
            set disabled_at = coalesce(disabled_at, now()), locked = $2, security_version = security_version + 1,
                revision = revision + 1, event_version = event_version + 1
            where id = $1
-           returning id, email, roles, disabled_at is not null as "held!", locked, security_version, revision, created_at, event_version"#,
+           returning id, email, roles, disabled_at is not null as "held!", locked, deleted_at is not null as "deleted!",
+                     erased_at is not null as "erased!", security_version, revision, created_at, event_version"#,
         id,
         locked,
     )
@@ -104,7 +112,8 @@ pub(crate) async fn release(
         r#"update accounts
            set disabled_at = null, locked = false, revision = revision + 1, event_version = event_version + 1
            where id = $1
-           returning id, email, roles, disabled_at is not null as "held!", locked, security_version, revision, created_at, event_version"#,
+           returning id, email, roles, disabled_at is not null as "held!", locked, deleted_at is not null as "deleted!",
+                     erased_at is not null as "erased!", security_version, revision, created_at, event_version"#,
         id,
     )
     .fetch_one(executor)
@@ -122,7 +131,8 @@ pub(crate) async fn set_roles(
         r#"update accounts
            set roles = $2, security_version = security_version + 1, revision = revision + 1, event_version = event_version + 1
            where id = $1
-           returning id, email, roles, disabled_at is not null as "held!", locked, security_version, revision, created_at, event_version"#,
+           returning id, email, roles, disabled_at is not null as "held!", locked, deleted_at is not null as "deleted!",
+                     erased_at is not null as "erased!", security_version, revision, created_at, event_version"#,
         id,
         roles,
     )
@@ -142,7 +152,8 @@ pub(crate) async fn replace_password(
         r#"update accounts
            set password_hash = $2, security_version = security_version + 1, event_version = event_version + 1
            where id = $1
-           returning id, email, roles, disabled_at is not null as "held!", locked, security_version, revision, created_at, event_version"#,
+           returning id, email, roles, disabled_at is not null as "held!", locked, deleted_at is not null as "deleted!",
+                     erased_at is not null as "erased!", security_version, revision, created_at, event_version"#,
         id,
         hash,
     )

@@ -176,3 +176,15 @@ fn the_address_from_before_is_told_when_and_from_where() {
     );
     assert!(!letter.body.contains("zoe@example.com"));
 }
+
+#[test]
+fn the_last_mail_tells_what_happened_and_has_no_token() {
+    let deleted = notification(NotificationKind::AccountDeleted);
+    let letter = write(&deleted, &links(None)).unwrap();
+    assert!(letter.body.starts_with("Hello Zoë,\n"));
+    assert!(
+        letter.body.contains("  From: 192.0.2.7\n") && !letter.body.contains("tok-en_1"),
+        "{}",
+        letter.body
+    );
+}

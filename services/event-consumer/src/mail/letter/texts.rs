@@ -194,3 +194,25 @@ pub(super) fn email_changed(notification: &GetNotificationResponse) -> Letter {
         ),
     }
 }
+
+pub(super) fn account_deleted(notification: &GetNotificationResponse) -> Letter {
+    let facts = match facts(notification).as_str() {
+        "" => String::new(),
+        facts => format!("{facts}\n"),
+    };
+    Letter {
+        subject: "Your account was deleted",
+        body: format!(
+            "{hello}\n\
+             \n\
+             your account was deleted, and is signed out everywhere. What we kept of you is being erased, this\n\
+             address with it. This is the last mail that comes here.\n\
+             \n\
+             {facts}\
+             If that was your wish, all is well, and you can register again at any time.\n\
+             \n\
+             If it was not, tell the people who run this service. The account cannot be won back.\n",
+            hello = hello(notification),
+        ),
+    }
+}

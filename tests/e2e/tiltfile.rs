@@ -44,7 +44,7 @@ fn each_process_is_a_resource_and_started_by_the_launcher() {
                 assert_eq!(update, ["./dev", "run", name]);
                 assert!(serve.is_empty(), "{name} ends by itself");
             }
-            Kind::Postgres | Kind::Kafka => {
+            Kind::Postgres | Kind::Kafka | Kind::Observer => {
                 assert!(update.is_empty(), "{name} is not built");
                 assert_eq!(serve, stays);
             }

@@ -1,9 +1,11 @@
 //! What a request leads to can be followed from process to process, through the outbox and Kafka.
 
+mod real_collector;
+
 use launcher::Signal;
 use serde_json::{Value, json};
 use tests::collector::{Place, Span};
-use tests::stack::{Alone, Person, alone, eventually};
+use tests::stack::{Person, TestStack, alone, eventually};
 use uuid::Uuid;
 
 const UPDATE: &str = "grimoire.user.v1.ProfileService/UpdateProfile";
@@ -16,44 +18,14 @@ async fn one_trace_leads_from_a_request_through_kafka_to_its_effects() {
     // Nothing else is under way then, so nothing shares a batch with the update.
     await_activities(&admin, 3).await;
 
-    let (trace, caller) = update(&alone, &admin).await;
+    let (trace, caller) = update(&alone.system, &admin).await;
     let spans = eventually("the spans of the update", || async {
         let mut spans = alone.collector.spans();
         spans.retain(|span| span.trace() == trace);
-        let effect = find(&spans, "user", EFFECT).is_some();
-        let audit = spans.iter().filter(|span| span.name == "inbox.apply");
-        let request = find(&spans, "gateway", "/v1/users/{user}").is_some();
-        (effect && request && audit.count() == 2).then_some(spans)
+        is_whole(&spans).then_some(spans)
     })
     .await;
-
-    let mut way = Vec::new();
-    let mut next = find(&spans, "user", EFFECT);
-    while let Some(span) = next {
-        way.push((span.service.as_str(), span.name.as_str()));
-        let parent = span.parent.as_ref();
-        next = spans.iter().find(|span| parent == Some(&span.place));
-        if next.is_none() {
-            assert_eq!(parent, Some(&(trace.clone(), caller.clone())), "{spans:#?}");
-        }
-    }
-    way.reverse();
-    assert_eq!(
-        way,
-        [
-            ("gateway", "/v1/users/{user}"),
-            ("user", UPDATE),
-            ("event-consumer", "inbox.jobs"),
-            ("event-consumer", EFFECT),
-            ("user", EFFECT),
-        ],
-        "{spans:#?}"
-    );
-    // The subscribers of the event: what they do is a part of the update, too.
-    let update = find(&spans, "user", UPDATE).unwrap();
-    for span in spans.iter().filter(|span| span.name == "inbox.apply") {
-        assert_eq!(span.parent.as_ref(), Some(&update.place), "{span:?}");
-    }
+    assert_way(&spans, &trace, &caller);
 
     let record = eventually("the audit record of the update", || async {
         let path = format!("/v1/admin/auditRecords?accountId={}", admin.account);
@@ -81,7 +53,7 @@ async fn what_takes_effect_together_is_linked_to_each_of_its_causes() {
     stack.kill("event-consumer", Signal::SIGSTOP).unwrap();
     let mut traces = Vec::new();
     for person in &people {
-        traces.push(update(&alone, person).await.0);
+        traces.push(update(&alone.system, person).await.0);
     }
     stack.kill("event-consumer", Signal::SIGCONT).unwrap();
 
@@ -103,12 +75,52 @@ async fn what_takes_effect_together_is_linked_to_each_of_its_causes() {
     }
 }
 
+/// Whether the spans of an update are those of the request and of all its effects.
+fn is_whole(spans: &[Span]) -> bool {
+    let effect = find(spans, "user", EFFECT).is_some();
+    let audit = spans.iter().filter(|span| span.name == "inbox.apply");
+    let request = find(spans, "gateway", "/v1/users/{user}").is_some();
+    effect && request && audit.count() == 2
+}
+
+/// The spans of an update lead from the caller's span to its last effect.
+fn assert_way(spans: &[Span], trace: &str, caller: &str) {
+    let mut way = Vec::new();
+    let mut next = find(spans, "user", EFFECT);
+    while let Some(span) = next {
+        way.push((span.service.as_str(), span.name.as_str()));
+        let parent = span.parent.as_ref();
+        next = spans.iter().find(|span| parent == Some(&span.place));
+        if next.is_none() {
+            let caller = (trace.to_owned(), caller.to_owned());
+            assert_eq!(parent, Some(&caller), "{spans:#?}");
+        }
+    }
+    way.reverse();
+    assert_eq!(
+        way,
+        [
+            ("gateway", "/v1/users/{user}"),
+            ("user", UPDATE),
+            ("event-consumer", "inbox.jobs"),
+            ("event-consumer", EFFECT),
+            ("user", EFFECT),
+        ],
+        "{spans:#?}"
+    );
+    // The subscribers of the event: what they do is a part of the update, too.
+    let update = find(spans, "user", UPDATE).unwrap();
+    for span in spans.iter().filter(|span| span.name == "inbox.apply") {
+        assert_eq!(span.parent.as_ref(), Some(&update.place), "{span:?}");
+    }
+}
+
 /// Changes somebody's profile as part of a trace of the caller's: its id, and the caller's span.
-async fn update(alone: &Alone, person: &Person) -> Place {
+async fn update(system: &TestStack, person: &Person) -> Place {
     let trace = Uuid::now_v7().simple().to_string();
     let span = Uuid::now_v7().simple().to_string()[16..].to_owned();
     let answer = reqwest::Client::new()
-        .patch(format!("{}/v1/users/me", alone.system.gateway()))
+        .patch(format!("{}/v1/users/me", system.gateway()))
         .bearer_auth(person.tokens["accessToken"].as_str().unwrap())
         .header("traceparent", format!("00-{trace}-{span}-01"))
         .json(&json!({"bio": format!("part of {trace}")}))

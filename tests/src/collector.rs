@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use launcher::traces;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -49,6 +50,21 @@ impl Span {
     /// What it comes from: its parent and its links.
     pub fn causes(&self) -> impl Iterator<Item = &Place> {
         self.parent.iter().chain(&self.links)
+    }
+}
+
+impl From<&traces::Span> for Span {
+    fn from(span: &traces::Span) -> Self {
+        Self {
+            service: span.service.clone(),
+            name: span.name.clone(),
+            place: (span.trace.clone(), span.id.clone()),
+            parent: span
+                .parent
+                .clone()
+                .map(|parent| (span.trace.clone(), parent)),
+            links: span.links.clone(),
+        }
     }
 }
 

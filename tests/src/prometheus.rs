@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use launcher::topology::Topology;
+use launcher::observers;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -98,26 +98,9 @@ impl Drop for Prometheus {
 
 /// The configuration of the repository with the ports of this system, a second in the place of each interval, and more jobs.
 fn configuration(system: &TestStack, more: &[(&str, SocketAddr)]) -> String {
-    let room = root().join("observability/prometheus");
-    let rules = room.join("rules/*.yaml").display().to_string();
-    let mut text = fs::read_to_string(room.join("prometheus.yaml"))
+    observers::prometheus(system.stack.instance(), more)
         .expect("observability/prometheus/prometheus.yaml")
         .replace("15s", "1s")
-        .replace("rules/*.yaml", &rules);
-    let topology = Topology::read(&root()).expect("a topology");
-    for (name, process) in topology.services() {
-        let usual = process.admin_port.expect("an admin port");
-        let address = system.stack.admin_address(name).expect("an admin port");
-        let target = format!("\"127.0.0.1:{usual}\"");
-        assert!(text.contains(&target), "nothing scrapes {name}");
-        text = text.replace(&target, &format!("\"{address}\""));
-    }
-    for (job, address) in more {
-        text.push_str(&format!(
-            "  - job_name: {job}\n    static_configs:\n      - targets: [\"{address}\"]\n"
-        ));
-    }
-    text
 }
 
 /// The address in a line of its log that tells where it listens.

@@ -98,22 +98,25 @@ fn as_browsers_meet_it(options: &mut StackOptions) {
 impl Alone {
     fn start() -> Self {
         let collector = Collector::start();
-        let traces = BTreeMap::from([
-            ("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), collector.url()),
-            // Milliseconds that spans wait for others to be sent with.
-            ("OTEL_BSP_SCHEDULE_DELAY".to_owned(), "100".to_owned()),
-        ]);
-        let system = TestStack::start("alone", |options| {
-            for name in SERVICES {
-                let variables = options.overrides.entry(name.to_owned()).or_default();
-                variables.extend(traces.clone());
-            }
-            // So that a test may begin a trace: of others than proxies it is not taken over.
-            let variables = options.overrides.entry("gateway".to_owned()).or_default();
-            variables.insert("GRIMOIRE_TRUSTED_PROXIES".to_owned(), "1".to_owned());
-        });
+        let system = TestStack::start("alone", |options| send_traces(options, &collector.url()));
         Self { system, collector }
     }
+}
+
+/// Has all services send their traces there, and the gateway take over those that a test begins.
+pub fn send_traces(options: &mut StackOptions, endpoint: &str) {
+    for name in SERVICES {
+        let variables = options.overrides.entry(name.to_owned()).or_default();
+        variables.insert(
+            "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
+            endpoint.to_owned(),
+        );
+        // Milliseconds that spans wait for others to be sent with.
+        variables.insert("OTEL_BSP_SCHEDULE_DELAY".to_owned(), "100".to_owned());
+    }
+    // Of others than proxies a trace is not taken over.
+    let variables = options.overrides.entry("gateway".to_owned()).or_default();
+    variables.insert("GRIMOIRE_TRUSTED_PROXIES".to_owned(), "1".to_owned());
 }
 
 /// The repository.

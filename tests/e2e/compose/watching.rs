@@ -52,6 +52,27 @@ fn lines_of_our_programs_are_taken_apart_as_in_a_cluster() {
 }
 
 #[test]
+fn the_collector_is_of_the_version_that_our_configurations_are_tried_with() {
+    let modules = text("observability/collector/program/go.mod");
+    let version = modules
+        .lines()
+        .find_map(|line| {
+            line.trim()
+                .strip_prefix("go.opentelemetry.io/collector/otelcol v")
+        })
+        .expect("a collector");
+    let compose = text("docker-compose.yml");
+    let images: BTreeSet<&str> = compose
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("image: otel/"))
+        .collect();
+    let image = format!("opentelemetry-collector-contrib:{version}");
+    assert_eq!(images, BTreeSet::from([image.as_str()]));
+    let program = text("observability/collector/program/main.go");
+    assert!(program.contains(&format!("Version: \"{version}\"")));
+}
+
+#[test]
 fn tests_beside_the_containers_ask_each_for_readiness_and_run_what_needs_engines() {
     let script = text("compose/tests.sh");
     let asked: BTreeSet<String> = script

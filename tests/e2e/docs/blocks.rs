@@ -147,8 +147,13 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ),
     (
         "observability/README.md",
-        "prometheus --config.file=",
-        "serves until it is stopped; dashboards.rs starts one for the shared system",
+        "./dev up --observe",
+        "runs until it is stopped; dashboards.rs starts a Prometheus for the shared system, real_collector.rs a collector for its own",
+    ),
+    (
+        "observability/README.md",
+        "./dev trace ",
+        "reads what the system of ./dev up keeps; real_collector.rs prints the same of a trace",
     ),
     (
         "observability/README.md",

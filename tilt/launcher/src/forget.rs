@@ -39,6 +39,7 @@ pub fn forget(root: &Path, dev: &Path) -> Result<()> {
         for data in [
             layout.kafka().join("data"),
             layout.log(),
+            layout.observe(),
             layout.mail(),
             layout.keys(),
         ] {
@@ -77,7 +78,9 @@ fn instances(dev: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// What an instance has in its folder; none of these is an instance.
-const OF_AN_INSTANCE: [&str; 7] = ["bin", "kafka", "keys", "log", "mail", "pg", "run"];
+const OF_AN_INSTANCE: [&str; 8] = [
+    "bin", "kafka", "keys", "log", "mail", "observe", "pg", "run",
+];
 
 fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
@@ -113,7 +116,7 @@ mod tests {
         for name in ["", "test", "test/one", "bench/drain"] {
             let layout = Layout::at(&root, &dev.join(name));
             layout.create().unwrap();
-            for folder in ["pg/data", "kafka/data"] {
+            for folder in ["pg/data", "kafka/data", "observe/prometheus"] {
                 fs::create_dir_all(layout.dev.join(folder)).unwrap();
             }
             fs::write(layout.mail().join("1.eml"), "").unwrap();
@@ -132,6 +135,7 @@ mod tests {
         for gone in [
             "pg",
             "kafka/data",
+            "observe",
             "mail",
             "keys",
             "log",

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::keys;
 use crate::layout::Layout;
+use crate::observers::Observer;
 use crate::ports::{self, Assigned, Assignment, Ports};
 use crate::process::Helpers;
 use crate::template;
@@ -25,6 +26,8 @@ pub struct Instance {
     pub durable: bool,
     /// Variables of single processes that go before everything else.
     overrides: BTreeMap<String, BTreeMap<String, String>>,
+    /// What watches it, by name.
+    observers: BTreeMap<String, Observer>,
     ports: Assignment,
     given_databases: bool,
     pub(crate) helpers: Helpers,
@@ -78,6 +81,7 @@ impl Instance {
             layout,
             environment,
             overrides: BTreeMap::new(),
+            observers: BTreeMap::new(),
             ports,
             given_databases,
             durable: true,
@@ -98,6 +102,32 @@ impl Instance {
         }
         self.overrides = overrides;
         Ok(())
+    }
+
+    /// Adds programs that are started and ended with it.
+    ///
+    /// # Errors
+    /// Names one that is called as a process of the topology, or two ports that are the same.
+    pub(crate) fn add_observers(&mut self, observers: Vec<Observer>) -> Result<()> {
+        for observer in observers {
+            let name = observer.name.clone();
+            let process = observer.process();
+            let assigned = Assigned {
+                port: process.port,
+                admin_port: process.admin_port,
+                controller_port: None,
+            };
+            let earlier = self.topology.processes.insert(name.clone(), process);
+            ensure!(earlier.is_none(), "{name} is the name of another process");
+            self.ports.of.insert(name.clone(), assigned);
+            self.observers.insert(name, observer);
+        }
+        self.ports.check_distinct()
+    }
+
+    pub(crate) fn observer(&self, name: &str) -> Result<&Observer> {
+        let observer = self.observers.get(name);
+        observer.with_context(|| format!("{name} watches nothing"))
     }
 
     /// The caller's variables that this instance takes: enough to describe it again.

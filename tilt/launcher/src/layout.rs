@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 pub struct Layout {
     /// The repository.
     pub root: PathBuf,
-    /// State of this instance: `pg/`, `kafka/`, `log/`, `run/`, `mail/`, `keys/`, `bin/`.
+    /// State of this instance: `pg/`, `kafka/`, `log/`, `run/`, `mail/`, `keys/`, `observe/`, `bin/`.
     pub dev: PathBuf,
     /// Binaries of the services that this instance runs.
     pub bin: PathBuf,
@@ -65,6 +65,11 @@ impl Layout {
     /// Secrets, readable by their owner alone.
     pub fn keys(&self) -> PathBuf {
         self.dev.join("keys")
+    }
+
+    /// What those who watch the system keep: metrics and traces.
+    pub fn observe(&self) -> PathBuf {
+        self.dev.join("observe")
     }
 
     pub(crate) fn kafka(&self) -> PathBuf {

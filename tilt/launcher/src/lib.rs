@@ -2,12 +2,15 @@
 //! command line; tests start instances of their own by [`Stack`].
 
 pub mod alone;
+pub mod collector;
 mod event;
 mod forget;
 pub mod instance;
 mod kafka;
 pub mod keys;
 pub mod layout;
+pub mod logs;
+pub mod observers;
 mod output;
 mod ports;
 pub mod postgres;
@@ -22,9 +25,11 @@ mod supervised;
 mod supervisor;
 mod template;
 pub mod topology;
+pub mod traces;
 mod waiting;
 
 pub use forget::forget;
 pub use nix::sys::signal::Signal;
-pub use ports::Ports;
+pub use observers::Observer;
+pub use ports::{FreePort, Ports};
 pub use stack::{Notice, Stack, StackOptions, Stopper};

@@ -34,7 +34,7 @@ pub(crate) struct Assigned {
 #[derive(Debug, Default)]
 pub(crate) struct Assignment {
     pub(crate) of: BTreeMap<String, Assigned>,
-    held: Vec<Held>,
+    held: Vec<FreePort>,
 }
 
 impl Assignment {
@@ -60,7 +60,7 @@ impl Assignment {
             if wanted.is_none() {
                 return Ok(None);
             }
-            let held = hold_free_port()?;
+            let held = FreePort::find()?;
             let port = held.port;
             self.held.push(held);
             Ok(Some(port))
@@ -72,7 +72,7 @@ impl Assignment {
         })
     }
 
-    fn check_distinct(&self) -> Result<()> {
+    pub(crate) fn check_distinct(&self) -> Result<()> {
         let mut taken = BTreeMap::new();
         for (name, assigned) in &self.of {
             for (kind, port) in assigned.list() {
@@ -237,37 +237,47 @@ fn moved(
 
 /// A port and the locked file that keeps other instances off it.
 #[derive(Debug)]
-struct Held {
+pub struct FreePort {
     port: u16,
     path: PathBuf,
     _lock: File,
 }
 
-impl Drop for Held {
+impl FreePort {
+    /// One below the range from which the system takes ports for outgoing connections: one that is free while its process restarts
+    /// is not taken by those.
+    ///
+    /// # Errors
+    /// When none of many is free.
+    pub fn find() -> Result<Self> {
+        for _ in 0..200 {
+            let port = 20_000 + u16::from_le_bytes(keys::random::<2>()?) % 12_000;
+            let path = std::env::temp_dir().join(format!("grimoire-port-{port}"));
+            let Ok(lock) = File::create(&path) else {
+                continue;
+            };
+            if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return Ok(Self {
+                    port,
+                    path,
+                    _lock: lock,
+                });
+            }
+        }
+        bail!("found no free port between 20000 and 32000")
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for FreePort {
     fn drop(&mut self) {
         // What stays behind in the folder for temporary files does no harm.
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// Below the range from which the system takes ports for outgoing connections: one that is free while its process restarts
-/// is not taken by those.
-fn hold_free_port() -> Result<Held> {
-    for _ in 0..200 {
-        let port = 20_000 + u16::from_le_bytes(keys::random::<2>()?) % 12_000;
-        let path = std::env::temp_dir().join(format!("grimoire-port-{port}"));
-        let Ok(lock) = File::create(&path) else {
-            continue;
-        };
-        if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(Held {
-                port,
-                path,
-                _lock: lock,
-            });
-        }
-    }
-    bail!("found no free port between 20000 and 32000")
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(crate) fn prepare(instance: &Instance, name: &str, say: &dyn Fn(&str)) -> Re
                 .current_dir(&instance.layout.root);
             Ok(Program::new(command))
         }
+        Kind::Observer => Ok(Program::new(instance.observer(name)?.command(instance))),
         Kind::Setup => bail!("{name} does not stay"),
     }
 }

@@ -43,6 +43,10 @@ impl Probe {
                     .with_context(|| format!("{name} has no readiness path"))?;
                 Self::Http(instance.admin_address(name)?, path)
             }
+            Kind::Observer => {
+                let (address, path) = instance.observer(name)?.readiness.clone();
+                Self::Http(address, path)
+            }
             Kind::Setup => bail!("{name} is ready when it has ended"),
         })
     }

@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use crate::event::Event;
 use crate::instance::Instance;
 use crate::layout::Layout;
+use crate::observers::Observer;
 use crate::ports::Ports;
 use crate::process::Identity;
 use crate::records::{self, Asked, InstanceLock, Record, State, polite_signal};
@@ -36,6 +37,8 @@ pub struct StackOptions {
     pub environment: BTreeMap<String, String>,
     /// Variables of single processes (process, variable, value) that go before the topology's.
     pub overrides: BTreeMap<String, BTreeMap<String, String>>,
+    /// What is started beside it to watch it.
+    pub observers: Vec<Observer>,
     /// Whether the binaries are optimised ones, for those who ask.
     pub release: bool,
     /// Whether data outlive a crash of the machine; those of tests need not, and are written faster.
@@ -59,6 +62,7 @@ impl StackOptions {
             only: Vec::new(),
             environment: BTreeMap::new(),
             overrides: BTreeMap::new(),
+            observers: Vec::new(),
             release: false,
             durable: false,
             report: Arc::new(|_: Notice| {}),
@@ -162,7 +166,14 @@ impl Stack {
         let mut instance = Instance::new(layout, options.ports, &options.environment)?;
         instance.override_environment(options.overrides)?;
         instance.durable = options.durable;
-        let selected = instance.topology.select(&options.only)?;
+        let mut selected = instance.topology.select(&options.only)?;
+        selected.extend(
+            options
+                .observers
+                .iter()
+                .map(|observer| observer.name.clone()),
+        );
+        instance.add_observers(options.observers)?;
 
         let lock = InstanceLock::take(&instance.layout, options.release, instance.environment())?;
         let kind_of = |name: &str| instance.topology.kind_of(name);

@@ -78,6 +78,9 @@ pub enum Kind {
     Setup,
     /// A binary of this workspace, named as the process.
     Service,
+    /// A program that watches the system and is no part of it: an [`Observer`](crate::Observer), never of `stack.yaml`.
+    #[serde(skip)]
+    Observer,
 }
 
 /// A database and the variable that tells its owner where it is.

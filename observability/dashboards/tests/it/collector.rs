@@ -1,4 +1,4 @@
-//! Pipelines of the collector are made of what its configuration defines. Its own `validate` says more, where there is a collector.
+//! Pipelines of the collector are made of what its configuration defines. Where there is a collector, an end-to-end test asks its own `validate`.
 
 use std::fs;
 

@@ -11,7 +11,7 @@ use clap::Args;
 use launcher::topology::Topology;
 use launcher::{Notice, Stack, StackOptions};
 
-use super::{cargo, npm, place, python, schemathesis};
+use super::{cargo, collector, npm, place, python, schemathesis};
 
 /// What evaluates the Tiltfile where there is no tilt: a workspace of its own, whose Cargo.toml says why.
 const TILTFILE: &str = "tests/tiltfile/Cargo.toml";
@@ -20,7 +20,8 @@ const TILTFILE: &str = "tests/tiltfile/Cargo.toml";
 pub(crate) struct Test {
     /// Only the tests of this crate, or those whose names contain this
     filter: Option<String>,
-    /// 10,000 random schedules of the outbox, where 300 do otherwise, and the API against its description by Schemathesis
+    /// 10,000 random schedules of the outbox, where 300 do otherwise, the API against its description by Schemathesis, and a trace through a
+    /// collector that is built for it
     #[arg(long)]
     full: bool,
 }
@@ -50,6 +51,11 @@ impl Test {
             npm::get(root);
             if self.full {
                 python::SCHEMATHESIS.get(root);
+                collector::get(root);
+            } else if self.filter.is_none() && collector::there(root).is_none() {
+                eprintln!(
+                    "there is no collector: what needs a real one will not run (./dev test --full builds it)"
+                );
             }
             Ok(())
         })?;
@@ -90,6 +96,7 @@ impl Test {
                 vec![all]
             }
         };
+        let collector = collector::there(root);
         for test in &mut tests {
             if self.full {
                 test.env("OUTBOX_SCHEDULES", "10000");
@@ -100,6 +107,9 @@ impl Test {
                 stack.instance().bootstrap()?,
             );
             test.env("TEST_BIN_DIR", bin);
+            if let Some(collector) = &collector {
+                test.env("TEST_COLLECTOR", collector);
+            }
             run(test)?;
         }
         Ok(())

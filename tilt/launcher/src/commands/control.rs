@@ -139,7 +139,9 @@ pub(crate) fn status() -> Result<ExitCode> {
     let mut records = records::records(&instance.layout)?;
     let mut missing = Vec::new();
     for (name, record) in &mut records {
-        let path = instance.topology.process(name)?.readiness.as_deref();
+        // What watches the system is no process of the topology.
+        let process = instance.topology.processes.get(name);
+        let path = process.and_then(|process| process.readiness.as_deref());
         // What was ready may have lost what it needs.
         if let (State::Ready, Some(path)) = (record.state, path) {
             match readiness::get(instance.admin_address(name)?, path) {

@@ -144,7 +144,7 @@ impl Source {
 }
 
 /// time level process message fields; a line that is not JSON as it is.
-fn readable(process: &str, line: &str) -> String {
+pub(super) fn readable(process: &str, line: &str) -> String {
     let Ok(fields) = serde_json::from_str::<Map<String, Value>>(line) else {
         return format!("{process:<15} {line}");
     };

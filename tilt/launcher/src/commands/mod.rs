@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod cargo;
 mod check;
+mod collector;
 mod control;
 mod database;
 mod exec;
@@ -12,12 +13,14 @@ mod load;
 mod logs;
 mod mail;
 mod npm;
+mod observe;
 mod place;
 mod prepare;
 mod python;
 mod rest;
 mod schemathesis;
 mod seed;
+mod trace;
 mod up;
 
 use std::process::ExitCode;
@@ -62,6 +65,8 @@ enum Command {
     Status,
     /// Show what the processes wrote
     Logs(logs::Logs),
+    /// Show a trace as a tree, and what all processes wrote of it; the newest traces without an id
+    Trace(trace::Trace),
     /// Stop the running system; ends what `run` became, and what a launcher that died left behind, too
     Stop,
     /// Forget all data, keys, mail and logs (asks first)
@@ -110,6 +115,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Restart(command) => command.run(),
         Command::Status => control::status(),
         Command::Logs(command) => command.run(),
+        Command::Trace(command) => command.run(),
         Command::Stop => control::stop(),
         Command::Reset(command) => command.run(),
         Command::Test(command) => command.run(),

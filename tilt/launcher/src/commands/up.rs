@@ -15,6 +15,7 @@ use launcher::{Notice, Ports, Stack, StackOptions, Stopper, process, program};
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::observe::Watching;
 use super::{cargo, place};
 
 #[derive(Debug, Args)]
@@ -22,6 +23,13 @@ pub(crate) struct Up {
     /// Only these processes and what they need, such as `--only gateway,user`
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
+    /// Start Prometheus beside it and, where they can be had, a collector and Jaeger
+    ///
+    /// The collector is otelcol-contrib, or built by Go; Jaeger, whose pages show traces, is taken from the PATH (version 2).
+    /// With OTEL_EXPORTER_OTLP_ENDPOINT, traces go there in place of a collector of ours. PROMETHEUS_PORT, COLLECTOR_PORT,
+    /// COLLECTOR_ADMIN_PORT, JAEGER_PORT and JAEGER_ADMIN_PORT move ports.
+    #[arg(long)]
+    observe: bool,
     /// Optimised binaries, as production runs them
     #[arg(long)]
     release: bool,
@@ -53,6 +61,12 @@ impl Up {
             &binaries(&topology, &selected),
             &layout.bin,
         )?;
+        let mut environment = place::environment();
+        let watching = if self.observe {
+            Watching::prepare(&layout, &mut environment)?
+        } else {
+            Watching::default()
+        };
 
         let began = Instant::now();
         let mut stack = Stack::launch(StackOptions {
@@ -61,8 +75,9 @@ impl Up {
             bin_dir: None,
             ports: Ports::Topology,
             only: self.only,
-            environment: place::environment(),
+            environment,
             overrides: BTreeMap::new(),
+            observers: watching.observers.clone(),
             release: self.release,
             durable: true,
             report: Arc::new(move |notice: Notice| {
@@ -78,6 +93,7 @@ impl Up {
         stack.wait_until_ready()?;
         // As with the report.
         let _ = print_table(&stack.records());
+        let _ = watching.print();
         if selected.iter().any(|name| name == "gateway") {
             let address = stack.address("gateway")?;
             let _ = writeln!(
@@ -105,7 +121,7 @@ impl Run {
                 .databases()
                 .map(|(name, _)| name.clone())
                 .collect(),
-            Kind::Postgres | Kind::Kafka => Vec::new(),
+            Kind::Postgres | Kind::Kafka | Kind::Observer => Vec::new(),
         };
         if !built {
             cargo::build(

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod engines;
+mod observers;
 mod services;
 
 use std::fs;

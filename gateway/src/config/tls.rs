@@ -69,7 +69,6 @@ impl TlsConfig {
 mod tests {
     use clap::Parser as _;
 
-    use super::*;
     use crate::config::Config;
 
     #[test]

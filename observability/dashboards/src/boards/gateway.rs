@@ -302,10 +302,20 @@ fn encryption() -> Row {
                 "s",
                 "less than a fifth of its time: it was not renewed.",
                 "CertificateEnding",
-                [line(
-                    "{{instance}}",
-                    format!("{} - time()", max(GATEWAY_CERTIFICATE_END, JOB, "instance")),
-                )],
+                [
+                    line(
+                        "{{instance}}",
+                        format!("{} - time()", max(GATEWAY_CERTIFICATE_END, JOB, "instance")),
+                    ),
+                    line(
+                        "{{instance}}, a fifth of its time",
+                        format!(
+                            "({} - {}) / 5",
+                            max(GATEWAY_CERTIFICATE_END, JOB, "instance"),
+                            max(GATEWAY_CERTIFICATE_BEGIN, JOB, "instance")
+                        ),
+                    ),
+                ],
             ),
         ],
     )

@@ -260,11 +260,11 @@ async fn who_does_not_speak_http_2_is_not_called() {
     let client = Client::new(listener.local_addr().unwrap(), "peer");
     let peer = async {
         let (mut socket, _) = listener.accept().await.unwrap();
+        let mut heard = [0; frame::PREFACE.len()];
+        socket.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, *frame::PREFACE);
         let answer = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
         socket.write_all(answer).await.unwrap();
-        let mut heard = Vec::new();
-        let _ = socket.read_to_end(&mut heard).await;
-        assert!(heard.starts_with(frame::PREFACE));
     };
     let (outcome, ()) = tokio::join!(call(&client, "/", ""), peer);
     assert_eq!(broken(outcome), (false, true));

@@ -211,6 +211,8 @@ const TOOLS: &str = "
 - `KAFKA_BOOTSTRAP_SERVERS` names a Kafka of yours: no private one is started. `./dev up` ends with an error when it does not answer within 30 s.
 - `AUTH_DATABASE_URL`, `USER_DATABASE_URL` and `EVENTS_DATABASE_URL` name databases of yours: no private PostgreSQL is started. One or two of the three are
   an error.
+- `PROMETHEUS_PORT` (9090), `COLLECTOR_PORT` (4317), `COLLECTOR_ADMIN_PORT` (8889), `JAEGER_PORT` (16686) and `JAEGER_ADMIN_PORT` (14317) move what
+  `./dev up --observe` starts.
 - `PG_BIN` is the folder of PostgreSQL's programs, where they are not found by themselves; `JAVA_HOME` the Java runtime; `CARGO_TARGET_DIR` the
   folder of compiled programs, `target` by default.
 ";

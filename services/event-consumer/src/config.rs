@@ -73,7 +73,7 @@ pub struct JobKey {
     #[command(flatten)]
     pub database: DatabaseConfig,
 
-    /// Where the job goes: send-mail, provision-users or record-activities
+    /// Where the job goes: send-mail, provision-users, record-activities, erase-user or erase-audit
     pub target: String,
     /// The key, as `event-consumer inbox list` shows it
     #[arg(allow_hyphen_values = true)]

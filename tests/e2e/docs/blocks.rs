@@ -119,6 +119,26 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "event-consumer inbox reset",
         "moves a subscriber of the shared system; services/event-consumer/tests/it does it for real",
     ),
+    (
+        "docs/operating.md",
+        "GRIMOIRE_TLS_LISTEN=",
+        "serves until it is stopped",
+    ),
+    (
+        "docs/operating.md",
+        "openssl req",
+        "starts a system of its own by ./dev up; gateway/tests/it/tls.rs serves over TLS",
+    ),
+    (
+        "docs/operating.md",
+        "auth reapply-erasures",
+        "is for restored databases; services/auth/tests/it/commands.rs does it for real",
+    ),
+    (
+        "docs/operating.md",
+        "psql \"$USER_DATABASE_URL\"",
+        "is for restored databases; services/auth/tests/it/commands.rs does it for real",
+    ),
     ("docs/operating.md", "openssl rand", "needs no Grimoire"),
     (
         "docs/operating.md",

@@ -78,7 +78,7 @@ enum Command {
     Test(check::Test),
     /// Run the fast part of `test`: format, clippy, and whether .sqlx fits the code
     Check,
-    /// Renew what is generated and checked in: .sqlx, docs/configuration.md, docs/reference.md and the routes of mesh/
+    /// Renew what is generated and checked in: .sqlx, docs/configuration.md, docs/reference.md, the routes of mesh/, dashboards and rules
     Prepare,
     /// Open a shell in a database: auth, user or events
     Psql(database::Psql),

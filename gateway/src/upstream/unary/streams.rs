@@ -366,6 +366,12 @@ impl Streams {
         Err(Failure::Protocol("a stream was not opened"))
     }
 
+    /// As if all numbers of calls but the last were used.
+    #[cfg(test)]
+    pub(super) fn use_numbers(&mut self) {
+        self.next = HIGHEST;
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.sending.is_empty()

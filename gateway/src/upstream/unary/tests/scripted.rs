@@ -122,6 +122,21 @@ async fn calls_above_the_last_of_a_goaway_were_not_processed_and_those_below_go_
 }
 
 #[tokio::test]
+async fn a_connection_that_has_used_all_numbers_of_calls_ends() {
+    let (mut script, handle) = Script::begin(1 << 16, &[]).await;
+    handle.with(|streams| streams.use_numbers());
+    let peer = async {
+        assert_eq!(script.next(Kind::Data).await.unwrap().1, frame::HIGHEST);
+        script.answer(frame::HIGHEST).await;
+    };
+    let (last, ()) = tokio::join!(request(&handle, ""), peer);
+    assert_eq!(last.unwrap(), "");
+    assert_eq!(broken(request(&handle, "").await), (false, false));
+    assert!(!handle.is_open());
+    assert!(script.next(Kind::GoAway).await.is_some());
+}
+
+#[tokio::test]
 async fn a_peer_that_falls_silent_is_asked_and_then_given_up() {
     let (mut script, handle) = Script::begin(1 << 16, &[]).await;
     let (outcome, asked) = tokio::join!(request(&handle, ""), script.next(Kind::Ping));

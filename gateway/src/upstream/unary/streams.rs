@@ -144,6 +144,7 @@ impl Streams {
             self.out.extend_from_slice(&prefix);
             self.out.extend_from_slice(request.message);
             self.window -= length as i64;
+            stream.window -= length as i64;
         } else {
             stream.unsent = [&prefix[..], request.message].concat().into();
             stream.queued = true;

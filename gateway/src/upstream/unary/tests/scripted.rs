@@ -200,6 +200,22 @@ async fn windows_are_kept_to_also_when_they_shrink() {
 }
 
 #[tokio::test]
+async fn what_was_sent_is_given_back_also_where_a_window_is_as_wide_as_it_may_be() {
+    let widest = [(Setting::InitialWindowSize, frame::HIGHEST)];
+    let (mut script, handle) = Script::begin(1 << 16, &widest).await;
+    let peer = async {
+        let sent = script.next(Kind::Data).await.unwrap().2.len();
+        let sent = u32::try_from(sent).unwrap();
+        script
+            .say(|out| frame::put_window_update(out, 1, sent))
+            .await;
+        script.answer(1).await;
+    };
+    let (outcome, ()) = tokio::join!(request(&handle, "abc"), peer);
+    assert_eq!(outcome.unwrap(), "");
+}
+
+#[tokio::test]
 async fn to_a_peer_that_reads_nothing_calls_end_and_memory_does_not_grow() {
     let (script, handle) = Script::begin(1 << 10, &[]).await;
     let name = http::HeaderValue::from_bytes(&[b'x'; 20_000]).unwrap();

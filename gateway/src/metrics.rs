@@ -9,7 +9,9 @@ use http::Method;
 use telemetry::metrics::{self, SECONDS};
 use telemetry::names;
 use telemetry::prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
-use telemetry::prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use telemetry::prometheus::{
+    Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+};
 
 use crate::listener::HandshakeFailure;
 use crate::places::Full;
@@ -21,7 +23,7 @@ const REQUEST_LABELS: [&str; 3] = [
     "http_response_status_code",
 ];
 const CALL_LABELS: [&str; 2] = ["server_address", "rpc_response_status_code"];
-const RETRY_LABELS: [&str; 1] = ["server_address"];
+const UPSTREAM_LABELS: [&str; 1] = ["server_address"];
 
 /// Requests of one route.
 pub(crate) struct RouteMetrics {
@@ -180,27 +182,33 @@ fn upstream_retries() -> IntCounterVec {
     metrics::counter_vec(
         names::GATEWAY_RETRIES,
         "Tries of calls after their first",
-        &RETRY_LABELS,
+        &UPSTREAM_LABELS,
     )
 }
 
 /// Addresses of one upstream that are passed over.
 pub(crate) fn ejected(upstream: &str) -> IntGauge {
+    upstream_ejected().with_label_values(&[upstream])
+}
+
+fn upstream_ejected() -> IntGaugeVec {
     metrics::gauge_vec(
         names::GATEWAY_EJECTED,
         "Addresses of a service that are passed over",
-        &["server_address"],
+        &UPSTREAM_LABELS,
     )
-    .with_label_values(&[upstream])
 }
 
 pub(crate) fn ejections(upstream: &str) -> IntCounter {
+    upstream_ejections().with_label_values(&[upstream])
+}
+
+fn upstream_ejections() -> IntCounterVec {
     metrics::counter_vec(
         names::GATEWAY_EJECTIONS,
         "Times that an address of a service was passed over",
-        &["server_address"],
+        &UPSTREAM_LABELS,
     )
-    .with_label_values(&[upstream])
 }
 
 pub(crate) fn hung_calls() -> IntCounter {
@@ -275,7 +283,9 @@ pub(crate) fn forget_but(serving: &Serving) {
     let upstreams: HashSet<&str> = serving.targets.names().collect();
     let served = |labels: &[&str]| upstreams.contains(labels[0]);
     retain(&upstream_calls(), &CALL_LABELS, served);
-    retain(&upstream_retries(), &RETRY_LABELS, served);
+    retain(&upstream_retries(), &UPSTREAM_LABELS, served);
+    retain(&upstream_ejected(), &UPSTREAM_LABELS, served);
+    retain(&upstream_ejections(), &UPSTREAM_LABELS, served);
 }
 
 fn retain<B: MetricVecBuilder>(

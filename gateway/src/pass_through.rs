@@ -80,7 +80,7 @@ pub(crate) fn again(session: &Session, exchange: &mut Exchange, error: &Error, s
 }
 
 /// Says who calls in place of what the client said for itself, and how much time is left.
-pub(crate) fn tell(request: &mut RequestHeader, exchange: &Exchange) -> pingora::Result<()> {
+pub(crate) fn tell(request: &mut RequestHeader, exchange: &mut Exchange) -> pingora::Result<()> {
     let metadata = exchange.metadata(&request.headers);
     for secret in [header::AUTHORIZATION, header::COOKIE] {
         request.remove_header(&secret);
@@ -92,6 +92,9 @@ pub(crate) fn tell(request: &mut RequestHeader, exchange: &Exchange) -> pingora:
         request.insert_header(name, value)?;
     }
     request.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
+    if let Some(tries) = &mut exchange.tries {
+        tries.arrived();
+    }
     if let Some(upstream) = &exchange.upstream {
         upstream.takes_calls();
         request.insert_header(header::HOST, upstream.authority.clone())?;

@@ -35,7 +35,7 @@ pub(crate) struct Tries {
     seen: u32,
     /// Until the next one.
     pause: Duration,
-    /// Held from the first pause on.
+    /// Held from the first pause until the call is over, or has come to the service.
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -65,6 +65,11 @@ impl Tries {
             tokio::time::sleep(self.pause).await;
         }
         self.turn.wrapping_add(self.failed as usize)
+    }
+
+    /// The call has come to the service: it waits no more, however long its answer takes.
+    pub(crate) fn arrived(&mut self) {
+        self.place = None;
     }
 
     /// Whether there is another try after one that failed with its connection; it is counted. `seen`: the service may have seen the call;
@@ -197,10 +202,14 @@ mod tests {
             assert!(tries.again(&upstream, false, false, LONG));
             (tries.again(&upstream, false, false, LONG), tries)
         };
-        let (waits, first) = waiting();
+        let (waits, mut first) = waiting();
         assert!(waits);
         assert!(!waiting().0);
-        drop(first);
+        first.arrived();
+        let (waits, second) = waiting();
+        assert!(waits);
+        assert!(!waiting().0);
+        drop(second);
         assert!(waiting().0);
     }
 }

@@ -186,6 +186,10 @@ impl Connection {
         };
         let (waiter, answer) = oneshot::channel();
         let begun = self.with(|streams| streams.begin(head, request, waiter));
+        if matches!(begun, Err(Failure::Closing)) {
+            // It may have used all numbers of calls, which ends it as nothing else does.
+            self.close();
+        }
         call.id = Some(begun.map_err(|failure| failure.status(false))?);
         let outcome = answer.await;
         call.id = None;

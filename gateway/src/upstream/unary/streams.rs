@@ -144,6 +144,7 @@ impl Streams {
             self.out.extend_from_slice(&prefix);
             self.out.extend_from_slice(request.message);
             self.window -= length as i64;
+            stream.window -= length as i64;
         } else {
             stream.unsent = [&prefix[..], request.message].concat().into();
             stream.queued = true;
@@ -364,6 +365,12 @@ impl Streams {
             return Ok(());
         }
         Err(Failure::Protocol("a stream was not opened"))
+    }
+
+    /// As if all numbers of calls but the last were used.
+    #[cfg(test)]
+    pub(super) fn use_numbers(&mut self) {
+        self.next = HIGHEST;
     }
 
     #[cfg(test)]

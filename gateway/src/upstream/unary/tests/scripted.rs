@@ -122,6 +122,21 @@ async fn calls_above_the_last_of_a_goaway_were_not_processed_and_those_below_go_
 }
 
 #[tokio::test]
+async fn a_connection_that_has_used_all_numbers_of_calls_ends() {
+    let (mut script, handle) = Script::begin(1 << 16, &[]).await;
+    handle.with(|streams| streams.use_numbers());
+    let peer = async {
+        assert_eq!(script.next(Kind::Data).await.unwrap().1, frame::HIGHEST);
+        script.answer(frame::HIGHEST).await;
+    };
+    let (last, ()) = tokio::join!(request(&handle, ""), peer);
+    assert_eq!(last.unwrap(), "");
+    assert_eq!(broken(request(&handle, "").await), (false, false));
+    assert!(!handle.is_open());
+    assert!(script.next(Kind::GoAway).await.is_some());
+}
+
+#[tokio::test]
 async fn a_peer_that_falls_silent_is_asked_and_then_given_up() {
     let (mut script, handle) = Script::begin(1 << 16, &[]).await;
     let (outcome, asked) = tokio::join!(request(&handle, ""), script.next(Kind::Ping));
@@ -181,6 +196,22 @@ async fn windows_are_kept_to_also_when_they_shrink() {
         script.answer(1).await;
     };
     let (outcome, ()) = tokio::join!(request(&handle, vec![7_u8; 100]), peer);
+    assert_eq!(outcome.unwrap(), "");
+}
+
+#[tokio::test]
+async fn what_was_sent_is_given_back_also_where_a_window_is_as_wide_as_it_may_be() {
+    let widest = [(Setting::InitialWindowSize, frame::HIGHEST)];
+    let (mut script, handle) = Script::begin(1 << 16, &widest).await;
+    let peer = async {
+        let sent = script.next(Kind::Data).await.unwrap().2.len();
+        let sent = u32::try_from(sent).unwrap();
+        script
+            .say(|out| frame::put_window_update(out, 1, sent))
+            .await;
+        script.answer(1).await;
+    };
+    let (outcome, ()) = tokio::join!(request(&handle, "abc"), peer);
     assert_eq!(outcome.unwrap(), "");
 }
 

@@ -21,8 +21,8 @@ pub(crate) fn another(caller: &Caller, account: &str, what: &'static str) -> Res
     Ok(account.0)
 }
 
-/// Locks an account that was not deleted, and the caller's beside it. A token may show a role that was taken a moment ago, so the caller's row decides; and of
-/// two administrators who demote each other at once one stays.
+/// Locks an account that was not deleted, and the caller's beside it. A token may show a role that was taken a moment ago, so the caller's
+/// row decides; and of two administrators who demote each other at once one stays.
 pub(crate) async fn lock(
     connection: &mut PgConnection,
     caller: &Caller,

@@ -133,7 +133,8 @@ pub(crate) async fn wipe(
     receive(connection, account, OWN).await
 }
 
-/// Wipes up to `most` addresses that were kept long enough for a mail that has not left. How many there were.
+/// Wipes up to `most` addresses that were kept long enough for a mail that has not left. How many there were. One that the database does not
+/// let go of holds up no other.
 pub(crate) async fn wipe_overdue(
     pool: &PgPool,
     pseudonyms: &Pseudonyms,
@@ -143,13 +144,29 @@ pub(crate) async fn wipe_overdue(
     let overdue = deletion::to_wipe(pool, ADDRESS_KEPT.as_seconds_f64(), most).await?;
     let mut wiped = 0;
     for account in overdue {
-        let mut transaction = pool.begin().await?;
-        wipe(&mut transaction, pseudonyms, account).await?;
-        transaction.commit().await?;
-        relay.committed();
-        wiped += 1;
+        match wipe_alone(pool, pseudonyms, account).await {
+            Ok(()) => {
+                relay.committed();
+                wiped += 1;
+            }
+            Err(AppendError::Database(sqlx::Error::Database(error))) => {
+                tracing::warn!(%account, %error, "the address of a deleted account was not wiped");
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(wiped)
+}
+
+async fn wipe_alone(
+    pool: &PgPool,
+    pseudonyms: &Pseudonyms,
+    account: Uuid,
+) -> Result<(), AppendError> {
+    let mut transaction = pool.begin().await?;
+    wipe(&mut transaction, pseudonyms, account).await?;
+    transaction.commit().await?;
+    Ok(())
 }
 
 async fn announce(

@@ -18,30 +18,36 @@ pub(crate) async fn add(
     connection: &mut PgConnection,
     mut records: Vec<AuditRow>,
 ) -> sqlx::Result<()> {
-    let named: Vec<Uuid> = records
-        .iter()
-        .flat_map(|record| {
-            let doer = doer(record).map(|(_, doer)| doer);
-            doer.into_iter().chain([record.account_id])
-        })
-        .collect();
-    let erased = erased_accounts::among(&mut *connection, &named).await?;
+    let erased = erased_accounts::among(&mut *connection, &named(&records)).await?;
     hide(&mut records, &erased);
     audit_records::add(connection, &records).await
 }
 
-/// Pseudonymises what is recorded of an account that was added to the erased ones, a part at a time: there may be a million records.
+/// Pseudonymises what is recorded of an account that was added to the erased ones, a part at a time: there may be a million records. Whoever
+/// else they name is hidden as well where erased: of two who are erased at once, neither is written back into a record that names both.
 pub(crate) async fn erase(pool: &PgPool, account: Uuid) -> sqlx::Result<()> {
     loop {
-        let mut records = audit_records::naming(pool, account, AT_ONCE).await?;
+        let mut transaction = pool.begin().await?;
+        let mut records = audit_records::naming(&mut *transaction, account, AT_ONCE).await?;
         if records.is_empty() {
             return Ok(());
         }
-        let mut erased = erased_accounts::among(pool, &[account]).await?;
+        // Until the commit nobody is added whom these records name.
+        let mut erased = erased_accounts::among(&mut *transaction, &named(&records)).await?;
         erased.entry(account).or_default();
         hide(&mut records, &erased);
-        audit_records::replace(pool, &records).await?;
+        audit_records::replace(&mut *transaction, &records).await?;
+        transaction.commit().await?;
     }
+}
+
+/// The accounts that records are about, and those that did what is recorded.
+fn named(records: &[AuditRow]) -> Vec<Uuid> {
+    let doers = records
+        .iter()
+        .filter_map(|record| doer(record).map(|(_, doer)| doer));
+    let accounts = records.iter().map(|record| record.account_id);
+    accounts.chain(doers).collect()
 }
 
 /// Of a record about an account that was erased it is left what happened, when, and who else did it. What the account did to others is done
@@ -147,6 +153,17 @@ mod tests {
         assert!(forgotten.details.is_empty());
         let operator = record(other, &[("by", "operator")]);
         assert_eq!(hidden(&operator, &[(admin, None)]), operator);
+    }
+
+    #[test]
+    fn of_two_who_were_erased_neither_is_left_in_a_record_that_names_both() {
+        let (account, admin) = (Uuid::now_v7(), Uuid::now_v7());
+        let (person, doer) = (Uuid::now_v7(), Uuid::now_v7());
+        let before = record(account, &[("by_account_id", &admin.to_string())]);
+        assert_eq!(named(std::slice::from_ref(&before)), [account, admin]);
+        let after = hidden(&before, &[(account, Some(person)), (admin, Some(doer))]);
+        assert_eq!(after.account_id, person);
+        assert_eq!(after.details["by_account_id"], doer.to_string());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::email::Email;
 use crate::error::{Error, Violation};
 use crate::mail_cap::one_more_mail;
 use crate::mail_token;
+use crate::store::accounts::administration;
 use crate::store::email_changes::NewChange;
 use crate::store::notifications::{Kind, Subject};
 use crate::store::{accounts, address_state, email_changes, notifications, sessions};
@@ -90,6 +91,11 @@ pub(super) async fn change_email(
         },
     )
     .await?;
+    // A deletion that has begun is seen, and one that begins waits: it wipes what is written here with the rest.
+    let rows = administration::lock(&mut *transaction, &[account]).await?;
+    if rows.iter().any(|row| row.held) {
+        return Err(Error::SessionEnded);
+    }
     let kind = match owner {
         None => Kind::EmailChange,
         Some(_) => Kind::EmailTaken,

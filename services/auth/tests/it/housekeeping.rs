@@ -124,3 +124,39 @@ async fn the_address_of_a_deleted_account_is_wiped_after_a_day_without_its_last_
     let event = replica.events().await.pop().unwrap();
     assert_eq!(event.kind, "ErasureCompleted");
 }
+
+#[tokio::test]
+async fn an_address_that_cannot_be_wiped_holds_up_no_other() {
+    let database = database().await;
+    let auth = Auth::over(database.pool.clone(), identity()).await;
+    for email in ["ada@example.com", "eve@example.com"] {
+        let (account, tokens) = auth.signed_in(email).await;
+        auth.delete(&account, &tokens).await.unwrap();
+    }
+    auth.execute(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$",
+    )
+    .await;
+    auth.execute(
+        "create trigger refuse before update on accounts for each row
+         when (old.email = 'ada@example.com' and new.email = '') execute function refuse()",
+    )
+    .await;
+    // The one that is in the way comes first.
+    auth.execute(
+        "update accounts set deleted_at = now() - case email when 'ada@example.com' then interval '26 hours'
+                                                              else interval '25 hours' end",
+    )
+    .await;
+    let replica = Auth::over(database.pool.clone(), identity()).await;
+    let others = "select count(*) from accounts where email not in ('', 'ada@example.com')";
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while replica.count(others).await > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    let kept = "select count(*) from accounts where email = 'ada@example.com'";
+    assert_eq!(replica.count(kept).await, 1);
+}

@@ -24,7 +24,6 @@ pub(super) async fn erase_user(
         .map_err(|_| Error::InvalidFields(vec![Violation::new("account", "is no account id")]))?;
 
     let mut transaction = users.pool.begin().await?;
-    activities::hold_off(&mut *transaction).await?;
     if let Some(event_version) = profiles::erase(&mut *transaction, account).await? {
         preferences::delete(&mut *transaction, account).await?;
         let event = UserErased {
@@ -38,6 +37,8 @@ pub(super) async fn erase_user(
             &event,
         )
         .await?;
+        // Last, so that nobody waits to record while this waits for who changes the profile.
+        activities::hold_off(&mut *transaction).await?;
     }
     transaction.commit().await?;
     relay.committed();

@@ -36,7 +36,6 @@ impl Target {
         let out_of_the_way = [
             ("GRIMOIRE_LIMIT_ADDRESS", "100000/s"),
             ("GRIMOIRE_LIMIT_ACCOUNT", "100000/s"),
-            ("GRIMOIRE_LIMIT_CREDENTIALS", "100000/s"),
             ("GRIMOIRE_MAX_CONNECTIONS_PER_ADDRESS", "10000"),
         ];
         for (variable, value) in out_of_the_way.iter().chain(settings) {

@@ -8,6 +8,7 @@ use grimoire_proto::access::{self, Access, Level};
 use grimoire_proto::{edge, http, upstream};
 use prost_reflect::MethodDescriptor;
 use tests::program::{Replica, refusing};
+use tests::rest::{Answer, Client};
 use tests::stack::{SERVICES, alone, eventually, shared};
 use tonic::transport::Endpoint;
 
@@ -182,21 +183,40 @@ async fn while_revocations_may_be_missing_what_does_not_go_without_them_is_refus
 #[tokio::test]
 async fn a_method_of_a_limit_class_has_the_budget_of_its_class() {
     let stack = shared().await;
-    let all = methods();
-    let of_a_class = |method: &&MethodDescriptor| !edge::of(method).limit_class.is_empty();
-    for method in all.iter().filter(of_a_class) {
-        let class = edge::of(method).limit_class;
-        let (client, name) = (stack.client(), method.full_name());
-        let mut answers = Vec::new();
-        // Ten in a row are let through, and one more every six seconds. What is refused otherwise counts too.
-        for _ in 0..13 {
-            answers.push(answer(&client, method, "me").await);
+    let mut environment = stack.environment("gateway");
+    // Of the classes of an account, one call and no more.
+    let classes =
+        "credentials=10/min per address,search=1/h per account,admin=1/h per account".to_owned();
+    environment.insert("GRIMOIRE_LIMIT_CLASSES".to_owned(), classes);
+    let gateway = Replica::start("gateway", environment).await;
+    let admin = stack.admin().await;
+    let admin =
+        Client::new(&gateway.url()).with_token(admin.tokens["accessToken"].as_str().unwrap());
+    let limited = |answer: &Answer| told_by(answer).as_deref() == Some("RATE_LIMITED");
+    let mut spent = BTreeSet::new();
+    for method in methods() {
+        let (class, name) = (edge::of(&method).limit_class, method.full_name());
+        if class.is_empty() {
+            continue;
         }
-        let limited = |told: &Option<String>| told.as_deref() == Some("RATE_LIMITED");
-        let told: Vec<_> = answers.iter().map(told_by).collect();
-        assert!(!told[..10].iter().any(limited), "{name}: {told:?}");
-        assert!(told.iter().any(limited), "{name}: {told:?}");
-        let policy = answers[0].header("ratelimit-policy");
+        if class == "credentials" {
+            let client = stack.client();
+            // Ten in a row are let through, and one more every six seconds. What is refused otherwise counts too.
+            let mut answers = Vec::new();
+            for _ in 0..13 {
+                answers.push(answer(&client, &method, "me").await);
+            }
+            assert!(!answers[..10].iter().any(limited), "{name}");
+            assert!(answers.iter().any(limited), "{name}");
+        } else if spent.insert(class.clone()) {
+            assert!(!limited(&answer(&admin, &method, "me").await), "{name}");
+        }
+        if class != "credentials" {
+            let refused = answer(&admin, &method, "me").await;
+            assert!(limited(&refused), "{name}: {refused:?}");
+        }
+        let answer = answer(&stack.client(), &method, "me").await;
+        let policy = answer.header("ratelimit-policy");
         assert!(policy.contains(&format!("\"{class}\"")), "{name}: {policy}");
     }
 }

@@ -7,18 +7,25 @@ use prost::Message as _;
 use tonic::service::Routes;
 use tonic_reflection::server::{Builder, Error};
 
+const HEALTH: &str = "grpc.health.v1.Health";
+
 /// Serves reflection (v1, and v1alpha for older clients) of the files that `services` need, and of health.
 pub(super) fn add(routes: Routes, services: &BTreeSet<&'static str>) -> Result<Routes, Error> {
     // Lives as long as the server, which is as long as the process.
     let files: &'static [u8] = files_of(services).leak();
-    let builder = || {
-        Builder::configure()
+    // Files that others import may have services of their own, which are not served here.
+    let builder = |itself| {
+        let listed = services.iter().chain([&HEALTH, itself]);
+        listed
+            .fold(Builder::configure(), |builder, name| {
+                builder.with_service_name(*name)
+            })
             .register_encoded_file_descriptor_set(files)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     Ok(routes
-        .add_service(builder().build_v1()?)
-        .add_service(builder().build_v1alpha()?))
+        .add_service(builder(&"grpc.reflection.v1.ServerReflection").build_v1()?)
+        .add_service(builder(&"grpc.reflection.v1alpha.ServerReflection").build_v1alpha()?))
 }
 
 /// A `FileDescriptorSet` whose files stay encoded: decoding would lose the custom options.

@@ -88,6 +88,7 @@ pub(super) const ALL: &[Mistake] = &[
             );
         },
         found: &[
+            "grimoire.auth.v1.ErasureService.RecordReceipt: the mesh lets event-consumer, user call it, the contract event-consumer",
             "grimoire.auth.v1.NotificationService.GetNotification: the mesh lets event-consumer, user call it, the contract event-consumer",
         ],
     },
@@ -97,7 +98,7 @@ pub(super) const ALL: &[Mistake] = &[
             *at(
                 documents,
                 "GRPCRoute/auth-for-event-consumer",
-                "/spec/rules/0/matches/0/method/method",
+                "/spec/rules/1/matches/0/method/method",
             ) = json!("GetNotice");
         },
         found: &[

@@ -118,6 +118,11 @@ fn home(layout: &Layout, user: Option<User>) -> Result<PathBuf> {
     } else {
         elsewhere(layout)?
     };
+    let linked = home == place || fs::read_link(&place).ok().as_ref() == Some(&home);
+    if !linked && home.exists() {
+        // Of a `.dev` that was removed, and with it the passwords that open them.
+        fs::remove_dir_all(&home).with_context(|| format!("cannot remove {}", home.display()))?;
+    }
     if !home.exists() {
         fs::DirBuilder::new()
             .mode(0o700)
@@ -125,7 +130,7 @@ fn home(layout: &Layout, user: Option<User>) -> Result<PathBuf> {
             .with_context(|| format!("cannot make {}", home.display()))?;
     }
     chown(&home, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
-    if home != place && fs::read_link(&place).ok().as_ref() != Some(&home) {
+    if !linked {
         symlink(&home, &place)
             .with_context(|| format!("cannot link {} to {}", place.display(), home.display()))?;
     }
@@ -372,4 +377,29 @@ fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(inherited()).current_dir("/");
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_a_folder_that_was_removed_are_not_those_of_a_new_one() {
+        // An ordinary user's are in the folder itself, and go with it.
+        let Some(user) = other_user().unwrap() else {
+            return;
+        };
+        let root = std::env::temp_dir().join(format!("grimoire-{}", keys::word().unwrap()));
+        fs::DirBuilder::new().mode(0o700).create(&root).unwrap();
+        let layout = Layout::new(&root);
+        let kept = || home(&layout, Some(user)).unwrap().join("data");
+        fs::create_dir(&layout.dev).unwrap();
+        fs::create_dir(kept()).unwrap();
+        assert!(kept().exists());
+        fs::remove_dir_all(&layout.dev).unwrap();
+        fs::create_dir(&layout.dev).unwrap();
+        assert!(!kept().exists());
+        forget(&layout).unwrap();
+        fs::remove_dir_all(&root).unwrap();
+    }
 }

@@ -114,8 +114,19 @@ pub async fn connect(
         .max_connections(config.database_connections)
         .acquire_timeout(ACQUIRE)
         .connect_lazy_with(options);
+    open_all(&pool).await;
     tokio::spawn(measure(pool.clone()));
     Ok(pool)
+}
+
+/// Opens the connections before there are callers. After a restart those who waited come at once: each would open one, and a busy
+/// machine would not have them within what a caller waits. One that cannot be opened now is opened when it is needed.
+async fn open_all(pool: &PgPool) {
+    let most = pool.options().get_max_connections();
+    let opened = futures::future::join_all((0..most).map(|_| pool.acquire())).await;
+    if let Some(error) = opened.iter().find_map(|one| one.as_ref().err()) {
+        tracing::warn!(%error, "not all connections to the database could be opened at the start");
+    }
 }
 
 /// Applies the migrations of each owner, in order. They run beside the previous release, which must still work after them.

@@ -32,6 +32,13 @@ async fn empty_database() -> (testkit::Database, Secret) {
 }
 
 #[tokio::test]
+async fn connections_are_open_before_there_are_callers() {
+    let (_database, url) = empty_database().await;
+    let pool = connect("user", VARIABLE, &url, &CONFIG).await.unwrap();
+    assert_eq!(pool.size(), CONFIG.database_connections);
+}
+
+#[tokio::test]
 async fn a_database_that_lacks_a_migration_is_refused_until_migrate_has_run() {
     let (_database, url) = empty_database().await;
     let pool = connect("user", VARIABLE, &url, &CONFIG).await.unwrap();

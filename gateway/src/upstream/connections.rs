@@ -15,9 +15,9 @@ use super::unary;
 pub(crate) const CONNECT: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(5);
-/// Receive windows.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Receive windows: of one call, which takes any usual answer at once, and of all on a connection.
+pub(super) const STREAM_WINDOW: u32 = 1 << 20;
+pub(super) const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// Lazy connections: each begins with the first call it is used for, and again after it broke.
 #[derive(Default)]

@@ -12,7 +12,8 @@ use super::failure::Failure;
 use super::frame::{self, ACK, END_HEADERS, END_STREAM, Frame, Kind, Setting};
 use super::hpack::Decoder;
 use super::reply::{Fields, LARGEST_LIST};
-use super::streams::{CONNECTION_WINDOW, Settled, Streams};
+use super::streams::{Settled, Streams};
+use crate::upstream::connections::CONNECTION_WINDOW;
 
 /// Bytes that are read at once; any frame is shorter.
 const BUFFER: usize = 32 << 10;

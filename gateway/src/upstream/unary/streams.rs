@@ -12,10 +12,8 @@ use super::frame::{self, HIGHEST, Kind, Setting};
 use super::reply::{Fields, LARGEST_LIST, Reply};
 use super::{Outcome, Request, hpack};
 use crate::upstream::broken::Broken;
+use crate::upstream::connections::{CONNECTION_WINDOW, STREAM_WINDOW};
 
-/// Receive windows: of one call, which takes any usual answer at once, and of all.
-const STREAM_WINDOW: u32 = 1 << 20;
-pub(super) const CONNECTION_WINDOW: u32 = 4 << 20;
 /// What every connection begins with (RFC 9113, section 6.9.2).
 const FIRST_WINDOW: u32 = 65_535;
 /// Of large messages no more than this is in one write, so that small ones are not behind them.

@@ -8,8 +8,8 @@ use super::super::connection::Connection;
 use super::super::failure::Failure;
 use super::super::frame::{self, END_HEADERS, Frame, Kind, Setting};
 use super::super::incoming::Incoming;
-use super::super::streams::CONNECTION_WINDOW;
 use super::super::{Outcome, Request};
+use crate::upstream::connections::CONNECTION_WINDOW;
 
 /// A connection without a task, with some calls that wait.
 fn connection(calls: usize) -> (Connection, Vec<oneshot::Receiver<Outcome>>) {

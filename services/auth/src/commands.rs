@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use chassis::database::{self, DatabaseError, PoolConfig};
+use chassis::database::{self, DatabaseError};
 use grimoire_proto::events::v1::{AccountRegistered, RolesChanged};
 use outbox::{AppendError, OutboxCommand, ResumeError};
 use sqlx::PgPool;
@@ -124,12 +124,8 @@ impl Command {
 }
 
 async fn connect(config: &DatabaseConfig) -> Result<PgPool, DatabaseError> {
-    let pool = PoolConfig {
-        database_connections: 2,
-    };
-    let pool = database::connect("auth", DATABASE_VARIABLE, &config.database_url, &pool).await?;
-    database::ensure_migrated("auth", &pool, MIGRATIONS).await?;
-    Ok(pool)
+    let url = &config.database_url;
+    database::connect_for_command("auth", DATABASE_VARIABLE, url, MIGRATIONS).await
 }
 
 /// Makes an account on an address that is taken as proven.

@@ -119,6 +119,21 @@ pub async fn connect(
     Ok(pool)
 }
 
+/// Opens a pool for a command that ends soon, on a database that has these migrations.
+pub async fn connect_for_command(
+    service: &'static str,
+    variable: &'static str,
+    url: &Secret,
+    migrations: &[(&'static str, &Migrator)],
+) -> Result<PgPool, DatabaseError> {
+    let config = PoolConfig {
+        database_connections: 2,
+    };
+    let pool = connect(service, variable, url, &config).await?;
+    ensure_migrated(service, &pool, migrations).await?;
+    Ok(pool)
+}
+
 /// Opens the connections before there are callers. After a restart those who waited come at once: each would open one, and a busy
 /// machine would not have them within what a caller waits. One that cannot be opened now is opened when it is needed.
 async fn open_all(pool: &PgPool) {

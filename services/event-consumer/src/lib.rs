@@ -17,7 +17,7 @@ mod workers;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use chassis::database::{self, DatabaseError, PoolConfig};
+use chassis::database::{self, DatabaseError};
 use chassis::grpc::{self, GrpcError, Services};
 use chassis::process::{DevelopmentValue, Process};
 use chassis::upstream::{self, Upstream};
@@ -357,12 +357,8 @@ fn no_dead_job(job: &JobKey) -> EventConsumerError {
 }
 
 async fn connect(config: &DatabaseConfig) -> Result<PgPool, EventConsumerError> {
-    let pool = PoolConfig {
-        database_connections: 2,
-    };
-    let pool = database::connect(NAME, DATABASE_URL, &config.database_url, &pool).await?;
-    database::ensure_migrated(NAME, &pool, &MIGRATIONS).await?;
-    Ok(pool)
+    let url = &config.database_url;
+    Ok(database::connect_for_command(NAME, DATABASE_URL, url, &MIGRATIONS).await?)
 }
 
 fn delivery(config: &MailConfig) -> Result<Delivery, MailError> {

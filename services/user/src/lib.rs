@@ -16,7 +16,7 @@ mod wire;
 
 use std::convert::Infallible;
 
-use chassis::database::{self, DatabaseError, PoolConfig};
+use chassis::database::{self, DatabaseError};
 use chassis::grpc::{self, GrpcError, Services};
 use chassis::process::{DevelopmentValue, Process};
 use chassis::upstream::{self, Upstream};
@@ -121,10 +121,7 @@ pub async fn migrate(config: &DatabaseConfig) -> Result<(), UserError> {
 /// Makes a database publish again that was restored or failed over.
 pub async fn outbox(command: &OutboxCommand<DatabaseConfig>) -> Result<(), UserError> {
     let config = command.database();
-    let pool = PoolConfig {
-        database_connections: 2,
-    };
-    let pool = database::connect(NAME, DATABASE_URL, &config.database_url, &pool).await?;
-    database::ensure_migrated(NAME, &pool, &MIGRATIONS).await?;
+    let url = &config.database_url;
+    let pool = database::connect_for_command(NAME, DATABASE_URL, url, &MIGRATIONS).await?;
     Ok(command.run(&pool).await?)
 }

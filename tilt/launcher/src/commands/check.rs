@@ -169,6 +169,11 @@ pub(super) fn installed(program: &str) -> bool {
     })
 }
 
+/// Whether `./dev --no-install` was said.
+pub(super) fn installs_nothing() -> bool {
+    std::env::var_os("DEV_INSTALL").is_some_and(|install| install == "no")
+}
+
 pub(super) fn run(command: &mut Command) -> Result<()> {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line: Vec<String> = words.map(|word| word.display().to_string()).collect();

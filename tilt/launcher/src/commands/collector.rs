@@ -24,7 +24,7 @@ pub(super) fn get(root: &Path) -> Option<PathBuf> {
         eprintln!("{wanted}, and no go to build a collector: traces are not kept");
         return None;
     }
-    if std::env::var_os("DEV_INSTALL").is_some_and(|install| install == "no") {
+    if check::installs_nothing() {
         eprintln!(
             "{wanted}, and --no-install forbids to get what a collector is made of: traces are not kept"
         );

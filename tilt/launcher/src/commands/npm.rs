@@ -4,13 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::check::installed;
+use super::check::{installed, installs_nothing};
 
 /// Puts them there. Where that fails, whoever needs one says so.
 pub(super) fn get(root: &Path) {
-    let forbidden = std::env::var_os("DEV_INSTALL").is_some_and(|install| install == "no");
     let folder = root.join("tests/browser");
-    if forbidden || !installed("npm") || is_there(&folder) {
+    if installs_nothing() || !installed("npm") || is_there(&folder) {
         return;
     }
     eprintln!("getting tools by npm, into tests/browser/node_modules");

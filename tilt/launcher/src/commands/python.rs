@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::check::installed;
+use super::check::{installed, installs_nothing};
 
 /// A package, and the program in it.
 pub(super) struct Tool {
@@ -33,9 +33,8 @@ pub(super) const SCHEMATHESIS: Tool = Tool {
 impl Tool {
     /// Puts it into its folder. Where that fails, whoever needs it says so.
     pub(super) fn get(&self, root: &Path) {
-        let forbidden = std::env::var_os("DEV_INSTALL").is_some_and(|install| install == "no");
         let there = installed(self.program) || self.path(root).exists();
-        if there || forbidden || !installed("python3") {
+        if there || installs_nothing() || !installed("python3") {
             return;
         }
         eprintln!("getting {} by pip, into .dev/tools", self.package);

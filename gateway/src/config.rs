@@ -37,9 +37,10 @@ pub struct Config {
         long,
         env = "GRIMOIRE_THREADS",
         default_value_t = 0,
-        value_name = "NUMBER"
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u16).range(..=1024)
     )]
-    pub threads: usize,
+    pub threads: u16,
 
     /// Where each service is: NAME=URL, separated by commas. A name that the contracts use and this list lacks is an error
     #[arg(long, env = "GRIMOIRE_UPSTREAMS", value_name = "NAME=URL,...")]
@@ -263,7 +264,7 @@ impl Config {
     pub fn worker_threads(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, Into::into),
-            threads => threads,
+            threads => threads.into(),
         }
     }
 }

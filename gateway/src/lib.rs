@@ -31,6 +31,7 @@ mod streamed;
 mod transcode;
 mod trust;
 mod upstream;
+mod workers;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -59,6 +60,7 @@ use serving::{Current, Maker, ServingError};
 use trust::Trust;
 use trust::token::Tokens;
 use upstream::Targets;
+use workers::Workers;
 
 /// Name in the topology of who serves `TrustService`.
 const AUTH: &str = "auth";
@@ -85,6 +87,8 @@ pub enum StartError {
     Tls(#[from] rustls::Error),
     #[error(transparent)]
     Own(#[from] own::OwnError),
+    #[error("cannot start the worker threads that GRIMOIRE_THREADS asks for: {0}")]
+    Workers(std::io::Error),
     #[error(transparent)]
     DevelopmentValue(#[from] DevelopmentValue),
 }
@@ -97,6 +101,7 @@ pub struct TaskEnded(&'static str);
 /// A gateway whose ports are open, and which answers once [`Started::serve`] runs.
 pub struct Started {
     ports: Ports,
+    workers: Workers,
     gateway: Gateway,
     config: Config,
     /// What runs beside it until the process is to stop.
@@ -114,14 +119,12 @@ pub fn run(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let threads = config.worker_threads();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+    // Clients are served by threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let result = runtime.block_on(serve(&config));
-        // What is left are connections that did not end in time.
         runtime.shutdown_background();
         result
     });
@@ -239,6 +242,7 @@ fn open(config: &Config, prepared: Prepared, process: &Process) -> Result<Starte
 
     let stop = &process.stop;
     let (ports, certificate) = Ports::open(config)?;
+    let workers = Workers::start(config.worker_threads()).map_err(StartError::Workers)?;
 
     let trust = Arc::new(Trust::new());
     let known = process.readiness.condition(TRUST);
@@ -304,7 +308,6 @@ fn open(config: &Config, prepared: Prepared, process: &Process) -> Result<Starte
         idle: config.connections.idle(),
         hsts: config.tls.hsts(config.process.environment),
         trusted_proxies: config.limits.trusted_proxies,
-        threads: config.worker_threads(),
     };
     tracing::info!(
         listen = %ports.plain.address,
@@ -313,6 +316,7 @@ fn open(config: &Config, prepared: Prepared, process: &Process) -> Result<Starte
     );
     Ok(Started {
         ports,
+        workers,
         gateway,
         config: config.clone(),
         tasks,
@@ -336,7 +340,9 @@ impl Started {
     /// Names what ended before: without it the gateway would go on with what it knows, and nobody would notice.
     pub async fn serve(mut self, process: &Process) -> Result<(), TaskEnded> {
         let stop = &process.stop;
-        let served = self.ports.serve(self.gateway, &self.config, stop.clone());
+        let served = self
+            .ports
+            .serve(self.gateway, &self.config, &self.workers, stop.clone());
         let ended = async {
             match self.tasks.join_next().await {
                 Some(Ok(name)) if !stop.is_cancelled() => {

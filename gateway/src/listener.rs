@@ -1,6 +1,7 @@
 //! The public ports. Pingora's own server is not used: it panics where a port is taken, sleeps its whole grace period after
 //! SIGTERM, and waits without end for the first bytes of a connection.
 
+mod accept;
 mod bounded;
 mod first_bytes;
 mod frames;
@@ -8,28 +9,26 @@ mod guard;
 mod head;
 mod tls;
 
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::IntoRawFd as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use pingora::apps::HttpServerOptions;
-use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners};
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
-use pingora::server::{Fds, ListenFds};
-use pingora::services::Service as _;
-use pingora::services::listening::Service;
 use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::places::Places;
 use crate::proxy::Gateway;
+use crate::workers::Workers;
 use crate::{StartError, open_files};
+use accept::accept;
 use first_bytes::FirstBytes;
 pub(crate) use guard::becomes_a_stream;
 use guard::{Bounds, Guard};
@@ -41,6 +40,8 @@ use tls::{Files, Handshakes};
 const H2_IDLE: Duration = Duration::from_secs(300);
 /// How long requests that are on their way may take to end after the stop signal.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Connections that wait to be accepted: as many as the system allows, which is less.
+const BACKLOG: u32 = 65_535;
 /// Streams of one client connection.
 const STREAMS: u32 = 200;
 
@@ -69,8 +70,14 @@ impl Listener {
     /// At an address that `variable` gives.
     fn open(address: SocketAddr, variable: &'static str) -> Result<Self, ListenError> {
         let open = || -> std::io::Result<Self> {
-            let socket = TcpListener::bind(address)?;
-            socket.set_nonblocking(true)?;
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // Connections that ended a moment ago do not keep the port.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            let socket = socket.listen(BACKLOG)?;
             let address = socket.local_addr()?;
             Ok(Self { socket, address })
         };
@@ -79,19 +86,6 @@ impl Listener {
             variable,
             cause,
         })
-    }
-
-    /// As a service of Pingora, for an app that serves what connects.
-    fn service<A>(self, app: A) -> (Service<A>, ListenFds) {
-        let name = self.address.to_string();
-        let mut listeners = Listeners::new();
-        // Pingora would keep 64 KiB to read into for each connection, of use to none: what is read is read into a buffer of its own.
-        let buffers = L4BufferSettings::default().read(0);
-        listeners.add_listener(ListenerConfig::tcp(name.as_str()).l4_buffer(buffers));
-        let mut sockets = Fds::new();
-        sockets.add(name, self.socket.into_raw_fd());
-        let service = Service::with_listeners("gateway".to_owned(), listeners, app);
-        (service, Arc::new(sockets.into()))
     }
 }
 
@@ -117,7 +111,13 @@ impl Ports {
     }
 
     /// Serves until `stop`, and then until the requests that are on their way have ended, within a bound.
-    pub(crate) async fn serve(self, gateway: Gateway, config: &Config, stop: CancellationToken) {
+    pub(crate) async fn serve(
+        self,
+        gateway: Gateway,
+        config: &Config,
+        workers: &Workers,
+        stop: CancellationToken,
+    ) {
         let conf = ServerConf {
             threads: config.worker_threads(),
             // How often a call is tried is for the gateway to say.
@@ -161,9 +161,9 @@ impl Ports {
             _alive: alive.clone(),
         };
 
-        let mut services = vec![self.plain.service(door(None))];
+        let mut doors = vec![(self.plain, door(None))];
         if let Some((listener, tls)) = self.tls {
-            services.push(listener.service(door(Some(Handshakes::new(tls)))));
+            doors.push((listener, door(Some(Handshakes::new(tls)))));
         }
         drop(alive);
         let (stopping, stopped) = watch::channel(false);
@@ -171,11 +171,10 @@ impl Ports {
             stop.cancelled().await;
             let _ = stopping.send(true);
         };
-        let serve = services.iter_mut().map(|(service, sockets)| {
-            service.start_service(Some(sockets.clone()), stopped.clone(), 1)
-        });
-        tokio::join!(join_all(serve), tell);
-        drop(services);
+        let accepting = doors
+            .into_iter()
+            .map(|(listener, door)| accept(listener, door, workers, stopped.clone()));
+        tokio::join!(join_all(accepting), tell);
         if tokio::time::timeout(DRAIN, ended.recv()).await.is_err() {
             tracing::warn!("connections did not end in time");
         }

@@ -16,6 +16,7 @@ use crate::filters::route::Target;
 use crate::plan::OWN;
 use crate::problem::Problem;
 use crate::upstream::{CONNECT, Tries, grpc_timeout};
+use crate::workers;
 
 /// How long a connection to a service may be idle.
 const IDLE: Duration = Duration::from_secs(60);
@@ -27,15 +28,15 @@ const PING: Duration = Duration::from_secs(10);
 const FRAME: usize = 5;
 
 /// The connection of a call, when its next try is due.
-pub(crate) async fn peer(exchange: &mut Exchange, threads: usize) -> pingora::Result<HttpPeer> {
+pub(crate) async fn peer(exchange: &mut Exchange) -> pingora::Result<HttpPeer> {
     let nowhere = || Error::new_up(ErrorType::ConnectNoRoute);
     let upstream = exchange.upstream.clone().ok_or_else(nowhere)?;
     let tries = exchange.tries.get_or_insert_with(|| Tries::of(&upstream));
     let turn = tries.next().await;
-    let (address, turn) = upstream.address(turn).ok_or_else(nowhere)?;
+    let address = upstream.address(turn).ok_or_else(nowhere)?;
     let mut peer = HttpPeer::new(address, false, String::new());
-    // As many connections as worker threads: calls on one take turns on its lock.
-    peer.group_key = (turn % threads) as u64;
+    // Each thread has connections of its own.
+    peer.group_key = workers::index() as u64;
     peer.options.set_http_version(2, 2);
     peer.options.max_h2_streams = STREAMS;
     peer.options.connection_timeout = Some(CONNECT);

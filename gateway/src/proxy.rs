@@ -58,8 +58,6 @@ pub(crate) struct Gateway {
     /// What browsers are told that came over TLS.
     pub(crate) hsts: Option<HeaderValue>,
     pub(crate) trusted_proxies: usize,
-    /// Worker threads, at least one.
-    pub(crate) threads: usize,
 }
 
 /// What is done about a request that was not refused.
@@ -269,9 +267,7 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         exchange: &mut Exchange,
     ) -> pingora::Result<Box<HttpPeer>> {
-        pass_through::peer(exchange, self.threads)
-            .await
-            .map(Box::new)
+        pass_through::peer(exchange).await.map(Box::new)
     }
 
     async fn upstream_request_filter(

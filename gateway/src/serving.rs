@@ -63,7 +63,9 @@ impl Maker {
         needed.insert(AUTH.to_owned());
         let mut addresses = config.upstreams.0.clone();
         addresses.extend(contracts.upstreams);
-        let targets = before.changed(needed, &addresses, self.own, config.worker_threads())?;
+        // The workers, and the main thread.
+        let threads = config.worker_threads() + 1;
+        let targets = before.changed(needed, &addresses, self.own, threads)?;
         let own = if config.reflects() {
             own::with_reflection(self.health.clone(), &contracts.reflected)?
         } else {

@@ -2,14 +2,13 @@
 
 mod orders;
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use tests::contracts_folder::ContractsFolder;
 use tests::grpc_web::Encoding;
 use tests::program::{self, Environment, Replica};
 use tests::rest::{Client, next_address};
-use tests::stack::{Person, eventually, root, shared};
+use tests::stack::{Person, eventually, shared};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio_stream::StreamExt as _;
 use tonic::Code;
@@ -27,55 +26,12 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use crate::grpc::with_token;
 use orders::{GET_ORDER, GetOrderRequest, GetOrderResponse, SERVICE};
 
-/// A folder of contracts, and a place to compile them in.
-struct Folder {
-    contracts: PathBuf,
-    scratch: PathBuf,
-}
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let place = root()
-            .join(".dev/test")
-            .join(format!("{name}-{}", std::process::id()));
-        let folder = Self {
-            contracts: place.join("contracts"),
-            scratch: place.join("scratch"),
-        };
-        fs::create_dir_all(&folder.contracts).expect("a folder");
-        folder
-    }
-
-    /// A gateway that follows it, as it would beside the others of `shared`.
-    async fn environment(&self) -> Environment {
-        let mut environment = shared().await.environment("gateway");
-        let path = self.contracts.display().to_string();
-        environment.insert("GRIMOIRE_CONTRACTS_DIR".to_owned(), path);
-        environment
-    }
-
-    /// Puts a file there as an editor does, in one step.
-    fn put(&self, name: &str, content: impl AsRef<[u8]>) {
-        let whole = self.contracts.join(format!(".{name}"));
-        fs::write(&whole, content).expect("a file");
-        fs::rename(whole, self.contracts.join(name)).expect("a file");
-    }
-
-    fn set(&self, contract: &str) -> Vec<u8> {
-        orders::set(contract, &self.scratch)
-    }
-
-    fn remove(&self, name: &str) {
-        fs::remove_file(self.contracts.join(name)).expect("a file");
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Some(place) = self.contracts.parent() {
-            let _ = fs::remove_dir_all(place);
-        }
-    }
+/// A gateway that follows the folder, as it would beside the others of `shared`.
+async fn environment(folder: &ContractsFolder) -> Environment {
+    let mut environment = shared().await.environment("gateway");
+    let (variable, path) = folder.setting();
+    environment.insert(variable.to_owned(), path);
+    environment
 }
 
 /// Waits until a path is answered with this status.
@@ -171,8 +127,8 @@ async fn is_served(gateway: &Replica, client: &Client, person: &Person) {
 
 #[tokio::test]
 async fn a_service_is_added_changed_broken_and_removed_and_no_request_is_lost() {
-    let folder = Folder::new("added-service");
-    let gateway = Replica::start("gateway", folder.environment().await).await;
+    let folder = ContractsFolder::new("added-service");
+    let gateway = Replica::start("gateway", environment(&folder).await).await;
     let person = shared().await.sign_up().await;
     let token = person.tokens["accessToken"].as_str().expect("a token");
     let client = Client::new(&gateway.url()).with_token(token);
@@ -196,23 +152,23 @@ async fn a_service_is_added_changed_broken_and_removed_and_no_request_is_lost() 
     let address = orders::serve().await;
     let contract = orders::contract();
     folder.put("upstreams.yaml", format!("orders: http://{address}\n"));
-    folder.put("orders.binpb", folder.set(&contract));
+    folder.put("orders.binpb", orders::set(&contract));
     answered(&client, "/v1/orders/7", 200).await;
     is_served(&gateway, &client, &person).await;
 
     let moved = contract.replace("/v1/orders/{order}", "/v1/purchases/{order}");
-    folder.put("orders.binpb", folder.set(&moved));
+    folder.put("orders.binpb", orders::set(&moved));
     answered(&client, "/v1/purchases/7", 200).await;
     answered(&client, "/v1/orders/7", 404).await;
 
     // Neither half a file nor a path that is another's takes away what is served.
     let taken = moved.replace("/v1/purchases/{order}", "/v1/users/{order}");
-    let whole = folder.set(&taken);
+    let whole = orders::set(&taken);
     for broken in [&whole[..whole.len() / 2], &whole[..]] {
         folder.put("orders.binpb", broken);
         measured(&gateway, "gateway_plan_refused 1").await;
         client.get("/v1/purchases/7").await.ok();
-        folder.put("orders.binpb", folder.set(&moved));
+        folder.put("orders.binpb", orders::set(&moved));
         measured(&gateway, "gateway_plan_refused 0").await;
     }
 
@@ -237,8 +193,8 @@ async fn a_service_is_added_changed_broken_and_removed_and_no_request_is_lost() 
 
 #[tokio::test]
 async fn a_gateway_does_not_start_with_a_folder_that_it_cannot_serve() {
-    let folder = Folder::new("refused-service");
-    let mut environment = folder.environment().await;
+    let folder = ContractsFolder::new("refused-service");
+    let mut environment = environment(&folder).await;
     for variable in ["GRIMOIRE_LISTEN", "GRIMOIRE_ADMIN_LISTEN"] {
         environment.insert(variable.to_owned(), "127.0.0.1:0".to_owned());
     }
@@ -252,14 +208,14 @@ async fn a_gateway_does_not_start_with_a_folder_that_it_cannot_serve() {
             ["orders.binpb: is not a set", "buf build"],
         ),
         (
-            folder.set(&open),
+            orders::set(&open),
             [
                 "OrderService/GetOrder (orders.binpb)",
                 "has no access option",
             ],
         ),
         (
-            folder.set(&orders::contract()),
+            orders::set(&orders::contract()),
             ["GRIMOIRE_UPSTREAMS lacks orders", "upstreams.yaml"],
         ),
     ] {

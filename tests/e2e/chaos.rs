@@ -5,6 +5,7 @@ use std::time::Duration;
 use launcher::StackOptions;
 use serde_json::json;
 use tests::chaos::{restarts, rotation};
+use tests::contracts_folder::ContractsFolder;
 use tests::revocation::{Others, Watcher, let_notify};
 use tests::stack::TestStack;
 
@@ -18,17 +19,18 @@ async fn start(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_is_lost_to_a_restart_and_to_a_kill_only_what_was_under_way_and_cannot_be_repeated()
+async fn no_request_is_lost_to_a_restart_or_new_contracts_and_to_a_kill_only_what_was_under_way_and_cannot_be_repeated()
  {
-    let system = start("restarts", restarts::system).await;
+    let contracts = ContractsFolder::new("restarts");
+    let system = start("restarts", restarts::system(&contracts)).await;
     let plan = restarts::Plan {
         per_second: 40,
-        seconds: 10,
+        seconds: 12,
         people: 7,
     };
-    let report = restarts::run(system, &plan).await;
+    let report = restarts::run(system, &contracts, &plan).await;
     println!("{report}");
-    assert_eq!(report.disturbances.len(), 10);
+    assert_eq!(report.disturbances.len(), 12);
     assert!(report.requests.len() > 400, "{}", report.requests.len());
     let failures = report.failures();
     assert!(failures.is_empty(), "{failures:#?}");

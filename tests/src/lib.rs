@@ -5,6 +5,7 @@ pub mod bench;
 pub mod chaos;
 pub mod collector;
 pub mod configuration;
+pub mod contracts_folder;
 pub mod crowd;
 pub mod faults;
 pub mod grpc_web;

@@ -158,10 +158,18 @@ impl TestStack {
             .join(".dev/test")
             .join(format!("{name}-{}", std::process::id()));
         let mut options = StackOptions::for_test(root(), dev, bin_dir());
-        options.overrides = BTreeMap::from([(
-            "event-consumer".to_owned(),
-            BTreeMap::from([("GRIMOIRE_SMTP_URL".to_owned(), smtp.url())]),
-        )]);
+        let set = |variable: &str, value: String| BTreeMap::from([(variable.to_owned(), value)]);
+        options.overrides = BTreeMap::from([
+            (
+                "event-consumer".to_owned(),
+                set("GRIMOIRE_SMTP_URL", smtp.url()),
+            ),
+            // Several workers, as where it is deployed.
+            (
+                "gateway".to_owned(),
+                set("GRIMOIRE_THREADS", "2".to_owned()),
+            ),
+        ]);
         change(&mut options);
         let stack = Stack::start(options)
             .unwrap_or_else(|error| panic!("the stack does not start: {error:#}"));

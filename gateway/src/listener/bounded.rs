@@ -1,4 +1,5 @@
-//! A connection whose bytes are looked at as they come, so that what never ends can be ended.
+//! A connection whose bytes are looked at as they come, so that what never ends can be ended. What goes is gathered until it is flushed, so
+//! that the head of an answer and a short body leave together.
 
 use std::fmt::Debug;
 use std::io;
@@ -8,13 +9,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     Stream, TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
 
 /// What a client may send.
 pub(super) trait Bound: Debug + Send + Sync + Unpin + 'static {
@@ -30,13 +32,28 @@ pub(super) trait Bound: Debug + Send + Sync + Unpin + 'static {
 /// A connection within a bound.
 #[derive(Debug)]
 pub(super) struct Bounded<B> {
-    stream: Stream,
+    stream: BufWriter<Stream>,
     pub(super) bound: B,
 }
 
+/// Bytes that are gathered: about what one packet has.
+const GATHERED: usize = 1400;
+/// How long what is gathered may take to leave when the connection ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 impl<B: Bound> Bounded<B> {
     pub(super) fn new(stream: Stream, bound: B) -> Self {
-        Self { stream, bound }
+        Self {
+            stream: BufWriter::with_capacity(GATHERED, stream),
+            bound,
+        }
+    }
+}
+
+/// Pingora drops connections whose last answer broke off, and leaves it to them to send what there was of it.
+impl<B> Drop for Bounded<B> {
+    fn drop(&mut self) {
+        let _ = self.stream.flush().now_or_never();
     }
 }
 
@@ -86,63 +103,64 @@ impl<B: Bound> AsyncWrite for Bounded<B> {
 #[async_trait]
 impl<B: Bound> Shutdown for Bounded<B> {
     async fn shutdown(&mut self) {
-        Shutdown::shutdown(&mut *self.stream).await;
+        let _ = tokio::time::timeout(LAST_WORDS, self.stream.flush()).await;
+        Shutdown::shutdown(&mut **self.stream.get_mut()).await;
     }
 }
 
 #[async_trait]
 impl<B: Bound> Peek for Bounded<B> {
     async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        self.stream.try_peek(buffer).await
+        self.stream.get_mut().try_peek(buffer).await
     }
 }
 
 impl<B: Bound> UniqueID for Bounded<B> {
     fn id(&self) -> UniqueIDType {
-        self.stream.id()
+        self.stream.get_ref().id()
     }
 }
 
 impl<B: Bound> Ssl for Bounded<B> {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
+        self.stream.get_ref().get_ssl_digest()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
+        self.stream.get_ref().selected_alpn_proto()
     }
 }
 
 impl<B: Bound> GetTimingDigest for Bounded<B> {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
+        self.stream.get_ref().get_timing_digest()
     }
 
     fn get_read_pending_time(&self) -> Duration {
-        self.stream.get_read_pending_time()
+        self.stream.get_ref().get_read_pending_time()
     }
 
     fn get_write_pending_time(&self) -> Duration {
-        self.stream.get_write_pending_time()
+        self.stream.get_ref().get_write_pending_time()
     }
 }
 
 impl<B: Bound> GetProxyDigest for Bounded<B> {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
+        self.stream.get_ref().get_proxy_digest()
     }
 
     fn set_proxy_digest(&mut self, digest: ProxyDigest) {
-        self.stream.set_proxy_digest(digest);
+        self.stream.get_mut().set_proxy_digest(digest);
     }
 }
 
 impl<B: Bound> GetSocketDigest for Bounded<B> {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
+        self.stream.get_ref().get_socket_digest()
     }
 
     fn set_socket_digest(&mut self, digest: SocketDigest) {
-        self.stream.set_socket_digest(digest);
+        self.stream.get_mut().set_socket_digest(digest);
     }
 }

@@ -4,6 +4,7 @@ mod error;
 pub(crate) mod paths;
 pub(crate) mod route;
 pub(crate) mod template;
+mod writer;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use paths::{Found, Paths};
 use route::named;
 pub(crate) use route::{Binding, Body, BoundVariable, Requirement, Route, Shape};
 use template::{Segment, Template};
+pub(crate) use writer::Writer;
 
 /// The upstream inside of this process: reflection and health.
 pub(crate) const OWN: &str = "self";
@@ -325,6 +327,7 @@ impl Plan {
             template: path.to_owned(),
             verb: template.verb.clone(),
             input,
+            writer: Writer::compile(&output),
             output,
             variables,
             body,

@@ -9,7 +9,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 use prost_reflect::{FieldDescriptor, MessageDescriptor, MethodDescriptor};
 
-use super::{OWN, PlanError};
+use super::{OWN, PlanError, Writer};
 use crate::config::{BoundConfig, Per};
 use crate::limits::{Limit, Limits};
 use crate::metrics::RouteMetrics;
@@ -74,6 +74,8 @@ pub(crate) struct Binding {
     pub(crate) verb: String,
     pub(crate) input: MessageDescriptor,
     pub(crate) output: MessageDescriptor,
+    /// For answers that are of usual types.
+    pub(crate) writer: Option<Writer>,
     pub(crate) variables: Vec<BoundVariable>,
     pub(crate) body: Body,
     /// The field of the answer that is the HTTP body; none: the whole answer.

@@ -19,6 +19,14 @@ pub(crate) enum AnswerError {
 
 /// Turns an encoded answer into the HTTP body of its binding.
 pub(crate) fn decode(binding: &Binding, encoded: Bytes) -> Result<Bytes, AnswerError> {
+    let writer = binding.writer.as_ref();
+    let written = writer.and_then(|writer| match &binding.response_body {
+        Some(field) => writer.write_field(field.number(), &encoded),
+        None => writer.write(&encoded),
+    });
+    if let Some(json) = written {
+        return Ok(Bytes::from(json));
+    }
     let estimate = 64 + encoded.len() * 2;
     let message = DynamicMessage::decode(binding.output.clone(), encoded)?;
     let Some(field) = &binding.response_body else {

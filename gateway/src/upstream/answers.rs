@@ -84,7 +84,7 @@ impl Upstream {
         turn: usize,
     ) -> Result<Response<Streaming<Bytes>>, Status> {
         let place = self.place(turn)?;
-        let opened = opened(place.streams.clone(), request(call), call.route);
+        let opened = opened(place.streams(), request(call), call.route);
         let outcome = call.in_time(opened).await;
         self.note(place.address, outcome.as_ref().err());
         outcome

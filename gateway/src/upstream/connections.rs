@@ -1,9 +1,7 @@
-//! Connections to the addresses of one upstream. An HTTP/2 connection takes turns on a lock, so each address has as many as
-//! there are worker threads.
+//! Connections to the addresses of one upstream. Each thread has its own to each address.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Uri;
@@ -23,7 +21,7 @@ pub(super) const CONNECTION_WINDOW: u32 = 4 << 20;
 #[derive(Default)]
 pub(crate) struct Connections {
     addresses: Vec<SocketAddr>,
-    /// As many as there are addresses, in their order, and so on.
+    /// As many as there are addresses, in their order, for each thread.
     places: Vec<Arc<Place>>,
 }
 
@@ -31,7 +29,8 @@ pub(crate) struct Connections {
 pub(super) struct Place {
     pub(super) address: SocketAddr,
     pub(super) unary: unary::Client,
-    pub(super) streams: Channel,
+    endpoint: Endpoint,
+    streams: OnceLock<Channel>,
 }
 
 impl Connections {
@@ -39,32 +38,19 @@ impl Connections {
         &self.addresses
     }
 
-    /// The place of the address at `at` in the list, in its turn among those of that address.
-    pub(super) fn place(&self, at: usize, turn: usize) -> Option<&Arc<Place>> {
-        let count = self.addresses.len();
-        let per_address = self.places.len().checked_div(count)?;
-        self.places.get(turn.checked_rem(per_address)? * count + at)
+    /// A thread's place for the address at `at` in the list.
+    pub(super) fn place(&self, at: usize, thread: usize) -> Option<&Arc<Place>> {
+        self.places.get(thread * self.addresses.len() + at)
     }
 
-    /// Connections to `addresses`, keeping those there are.
-    pub(crate) fn changed(
-        &self,
-        addresses: Vec<SocketAddr>,
-        origin: &Uri,
-        per_address: usize,
-    ) -> Self {
-        let mut kept: HashMap<SocketAddr, Vec<Arc<Place>>> = HashMap::new();
-        for place in &self.places {
-            kept.entry(place.address).or_default().push(place.clone());
-        }
-        let mut places = Vec::with_capacity(addresses.len() * per_address);
-        for _ in 0..per_address {
+    /// Those of so many threads to `addresses`. Each thread keeps what it has.
+    pub(crate) fn changed(&self, addresses: Vec<SocketAddr>, origin: &Uri, threads: usize) -> Self {
+        let mut places = Vec::with_capacity(addresses.len() * threads);
+        for thread in 0..threads {
             for address in &addresses {
-                let place = kept
-                    .get_mut(address)
-                    .and_then(Vec::pop)
-                    .or_else(|| Place::new(*address, origin).map(Arc::new));
-                places.extend(place);
+                let known = self.addresses.iter().position(|known| known == address);
+                let kept = known.and_then(|at| self.place(at, thread).cloned());
+                places.extend(kept.or_else(|| Place::new(*address, origin).map(Arc::new)));
             }
         }
         Self { addresses, places }
@@ -78,20 +64,27 @@ impl Place {
             .authority()
             .map_or("", |authority| authority.as_str());
         let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
-        let streams = endpoint
+        let endpoint = endpoint
             .origin(origin.clone())
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE_ANSWER)
             .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .connect_lazy();
+            .initial_connection_window_size(CONNECTION_WINDOW);
         Some(Self {
             address,
             unary: unary::Client::new(address, authority),
-            streams,
+            endpoint,
+            streams: OnceLock::new(),
         })
+    }
+
+    /// The connection for streams. It is served by the thread that asks first, which is the one that this place is of.
+    pub(super) fn streams(&self) -> Channel {
+        self.streams
+            .get_or_init(|| self.endpoint.connect_lazy())
+            .clone()
     }
 }
 
@@ -112,15 +105,14 @@ mod tests {
         let none = Connections::default();
         assert!(none.place(0, 0).is_none());
         let connections = none.changed(addresses(&[1, 2]), &origin, 2);
-        let place = |at, turn| connections.place(at, turn).unwrap();
+        let place = |at, thread| connections.place(at, thread).unwrap();
         assert_eq!(place(1, 0).address, connections.addresses()[1]);
         assert!(!Arc::ptr_eq(place(1, 0), place(1, 1)));
-        assert!(Arc::ptr_eq(place(1, 0), place(1, 2)));
         let fewer = connections.changed(addresses(&[2]), &origin, 2);
         assert_eq!(fewer.addresses(), addresses(&[2]));
-        for turn in 0..2 {
-            let kept = fewer.place(0, turn).unwrap();
-            assert!((0..2).any(|turn| Arc::ptr_eq(kept, place(1, turn))));
+        for thread in 0..2 {
+            let kept = fewer.place(0, thread).unwrap();
+            assert!(Arc::ptr_eq(kept, place(1, thread)));
         }
     }
 }

@@ -32,6 +32,7 @@ use ejection::Ejections;
 pub(crate) use tries::Tries;
 
 use crate::plan::OWN;
+use crate::workers;
 
 /// How often a name is looked up again.
 const LOOK_UP: Duration = Duration::from_secs(5);
@@ -54,7 +55,7 @@ pub(crate) struct Upstream {
     connections: ArcSwap<Connections>,
     ejections: Ejections,
     turn: AtomicUsize,
-    connections_per_address: usize,
+    threads: usize,
     metrics: call::CallMetrics,
     away: tries::Away,
 }
@@ -76,14 +77,14 @@ impl Targets {
         needed: impl IntoIterator<Item = String>,
         configured: &BTreeMap<String, Uri>,
         own: SocketAddr,
-        connections_per_address: usize,
+        threads: usize,
     ) -> Result<Self, MissingUpstream> {
         let mut targets = HashMap::new();
         for name in needed {
             let Some(origin) = configured.get(&name) else {
                 return Err(MissingUpstream { missing: name });
             };
-            let upstream = self.known_or_new(name, origin, connections_per_address);
+            let upstream = self.known_or_new(name, origin, threads);
             targets.insert(upstream.name.clone(), upstream);
         }
         let origin = Uri::builder()
@@ -92,20 +93,15 @@ impl Targets {
             .path_and_query("/")
             .build()
             .unwrap_or_default();
-        let upstream = self.known_or_new(OWN.to_owned(), &origin, 1);
+        let upstream = self.known_or_new(OWN.to_owned(), &origin, threads);
         targets.insert(OWN.to_owned(), upstream);
         Ok(Self(targets))
     }
 
-    fn known_or_new(
-        &self,
-        name: String,
-        origin: &Uri,
-        connections_per_address: usize,
-    ) -> Arc<Upstream> {
+    fn known_or_new(&self, name: String, origin: &Uri, threads: usize) -> Arc<Upstream> {
         match self.0.get(&name).filter(|known| known.origin == *origin) {
             Some(known) => known.clone(),
-            None => Arc::new(Upstream::new(name, origin.clone(), connections_per_address)),
+            None => Arc::new(Upstream::new(name, origin.clone(), threads)),
         }
     }
 
@@ -137,7 +133,7 @@ impl Targets {
 }
 
 impl Upstream {
-    fn new(name: String, origin: Uri, connections_per_address: usize) -> Self {
+    fn new(name: String, origin: Uri, threads: usize) -> Self {
         let authority = origin
             .authority()
             .map_or("", |authority| authority.as_str());
@@ -150,7 +146,7 @@ impl Upstream {
             origin,
             connections: ArcSwap::from_pointee(Connections::default()),
             turn: AtomicUsize::new(0),
-            connections_per_address,
+            threads,
             away: tries::Away::new(),
         }
     }
@@ -167,22 +163,22 @@ impl Upstream {
 
     /// The connection for streams of this turn; none while the name leads nowhere.
     pub(crate) fn channel(&self, turn: usize) -> Option<Channel> {
-        self.place(turn).ok().map(|place| place.streams.clone())
+        self.place(turn).ok().map(|place| place.streams())
     }
 
-    /// The address of this turn, and how many turns that address had before.
-    pub(crate) fn address(&self, turn: usize) -> Option<(SocketAddr, usize)> {
+    /// The address of this turn.
+    pub(crate) fn address(&self, turn: usize) -> Option<SocketAddr> {
         let connections = self.connections.load();
         let addresses = connections.addresses();
         let at = self.ejections.pick(addresses, turn)?;
-        Some((*addresses.get(at)?, turn / addresses.len()))
+        addresses.get(at).copied()
     }
 
     fn place(&self, turn: usize) -> Result<Arc<Place>, Status> {
         let connections = self.connections.load();
         let addresses = connections.addresses();
         let at = self.ejections.pick(addresses, turn);
-        at.and_then(|at| connections.place(at, turn / addresses.len()))
+        at.and_then(|at| connections.place(at, workers::index()))
             .cloned()
             .ok_or_else(|| Status::unavailable(format!("{} has no address", self.name)))
     }
@@ -241,7 +237,7 @@ impl Upstream {
                 if !addresses.is_empty() && addresses != now.addresses() {
                     tracing::info!(upstream = self.name, ?addresses, "upstream addresses");
                     self.ejections.keep(&addresses);
-                    let next = now.changed(addresses, &self.origin, self.connections_per_address);
+                    let next = now.changed(addresses, &self.origin, self.threads);
                     self.connections.store(Arc::new(next));
                 }
             }

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use tests::stack::root;
 use tokio::net::TcpListener;
@@ -47,17 +46,21 @@ pub(super) fn contract() -> String {
 }
 
 /// The set that a compiler makes of a contract, with its imports.
-pub(super) fn set(contract: &str, scratch: &Path) -> Vec<u8> {
+pub(super) fn set(contract: &str) -> Vec<u8> {
+    let scratch = root()
+        .join(".dev/test")
+        .join(format!("orders-{}", uuid::Uuid::new_v4()));
     let file = scratch.join(FILE);
     fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
     fs::write(&file, contract).expect("a file");
-    let folders = [root().join("proto"), scratch.to_owned()];
+    let folders = [root().join("proto"), scratch.clone()];
     let mut compiler = protox::Compiler::new(folders).expect("folders");
     compiler
         .include_imports(true)
         .include_source_info(true)
         .open_file(file)
         .expect("a contract");
+    fs::remove_dir_all(scratch).expect("a folder");
     compiler.encode_file_descriptor_set()
 }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use testkit::Redis;
 
-use super::system::{self, Account, LOAD, System};
+use super::stand_in;
+use super::system::{self, Account, LOAD, Meter, System};
 use crate::load::{self, Pace, Shot, request};
+use crate::program::{Replica, calling};
 use crate::report::{self, Table, Target, mean, milliseconds, percentile, significant};
 
 #[derive(Debug, clap::Args)]
@@ -42,8 +44,15 @@ impl Gateway {
         // The first read of each makes its profile.
         get_own_profiles(system.gateway()?, &accounts, Duration::from_secs(2)).await?;
 
+        let gateway = system.gateway()?;
+        let environment = system.environment("gateway")?;
+        let alone = calling(environment, "user", stand_in::serve().await?);
+        let alone = Replica::start("gateway", alone).await;
+        let duration = Duration::from_secs(self.seconds);
+
         let mut table = Table::new([
             "round",
+            "of",
             "requests/s",
             "p50 ms",
             "p99 ms",
@@ -51,40 +60,28 @@ impl Gateway {
             "user us",
             "postgres us",
             "load us",
-            "own answer us",
         ]);
         let mut costs = Vec::new();
         for round in 1..=self.rounds {
             let meter = system.meter(MEASURED)?;
-            let shots = get_own_profiles(
-                system.gateway()?,
-                &accounts,
-                Duration::from_secs(self.seconds),
-            )
-            .await?;
-            let cpu = meter
-                .read()?
-                .map(|used| used.as_secs_f64() * 1e6 / shots.answered() as f64);
-            let [gateway, user, postgres, load] = cpu.map(significant);
+            let shots = get_own_profiles(gateway, &accounts, duration).await?;
+            let used = meter.read()?.map(|used| cost(used, &shots));
+            table.row(row(round, "user", &shots, used.map(significant)));
+            costs.push(used[0]);
+
+            let meter = Meter::of([alone.pid()]);
+            let shots = get_own_profiles(alone.address, &accounts, duration).await?;
+            let [used] = meter.read()?;
+            let used = significant(cost(used, &shots));
+            table.row(row(round, "a stand-in", &shots, only(used)));
+
             let meter = system.meter(["gateway"])?;
-            let own =
-                get_keys(&system, self.connections, Duration::from_secs(self.seconds)).await?;
-            let [own] = meter
-                .read()?
-                .map(|used| used.as_secs_f64() * 1e6 / own.answered() as f64);
-            table.row([
-                round.to_string(),
-                format!("{:.0}", shots.rate()),
-                milliseconds(percentile(&shots.latencies, 0.5)),
-                milliseconds(percentile(&shots.latencies, 0.99)),
-                gateway,
-                user,
-                postgres,
-                load,
-                significant(own),
-            ]);
-            costs.push(cpu[0]);
+            let shots = get_keys(gateway, self.connections, duration).await?;
+            let [used] = meter.read()?;
+            let used = significant(cost(used, &shots));
+            table.row(row(round, "nobody", &shots, only(used)));
         }
+        drop(alone);
         system.end().await?;
         println!("{table}");
         report::verdict(
@@ -97,8 +94,37 @@ impl Gateway {
     }
 }
 
+/// Microseconds for each request.
+fn cost(used: Duration, shots: &load::Shots) -> f64 {
+    used.as_secs_f64() * 1e6 / shots.answered() as f64
+}
+
+/// Costs of which only that of the gateway says something.
+fn only(gateway: String) -> [String; 4] {
+    [gateway, String::new(), String::new(), String::new()]
+}
+
+fn row(round: u32, of: &str, shots: &load::Shots, costs: [String; 4]) -> [String; 9] {
+    let [gateway, user, postgres, load] = costs;
+    [
+        round.to_string(),
+        of.to_owned(),
+        format!("{:.0}", shots.rate()),
+        milliseconds(percentile(&shots.latencies, 0.5)),
+        milliseconds(percentile(&shots.latencies, 0.99)),
+        gateway,
+        user,
+        postgres,
+        load,
+    ]
+}
+
 /// What the gateway answers itself, from the same connections: its cost without a token, a call and a transcoding.
-async fn get_keys(system: &System, connections: usize, duration: Duration) -> Result<load::Shots> {
+async fn get_keys(
+    gateway: SocketAddr,
+    connections: usize,
+    duration: Duration,
+) -> Result<load::Shots> {
     let shots = (0..connections).map(|_| {
         let request = request("GET", "/.well-known/jwks.json", &[], "");
         Shot::new(request, "\"keys\"")
@@ -107,7 +133,7 @@ async fn get_keys(system: &System, connections: usize, duration: Duration) -> Re
         duration,
         per_second: None,
     };
-    let (shots, _) = load::run(system.gateway()?, shots.collect(), pace)
+    let (shots, _) = load::run(gateway, shots.collect(), pace)
         .await
         .map_err(|error| anyhow!(error))?;
     Ok(shots)

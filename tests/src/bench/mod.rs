@@ -9,6 +9,7 @@ mod logins;
 mod memory;
 mod revocation;
 mod sessions;
+mod stand_in;
 mod startup;
 mod system;
 mod telemetry;

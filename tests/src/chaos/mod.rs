@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use launcher::{Notice, StackOptions};
 
+use crate::contracts_folder::ContractsFolder;
 use crate::report;
 use crate::stack::TestStack;
 
 /// One of them, with its parameters.
 #[derive(Debug, clap::Subcommand)]
 pub enum Chaos {
-    /// Every process is restarted in turn, then killed: no request is lost that need not be
+    /// Every process is restarted in turn, then killed, and contracts change: no request is lost that need not be
     Restarts(restarts::Plan),
     /// Signing keys take turns, with two gateways and two replicas of auth: no good token is refused
     Rotation(rotation::Plan),
@@ -30,8 +31,9 @@ impl Chaos {
         let kept = match self {
             Self::Restarts(plan) => {
                 report::begin(&plan);
-                let system = measured("restarts", restarts::system).await;
-                let report = restarts::run(system, &plan).await;
+                let contracts = ContractsFolder::new("restarts");
+                let system = measured("restarts", restarts::system(&contracts)).await;
+                let report = restarts::run(system, &contracts, &plan).await;
                 println!("{report}");
                 report.failures().is_empty()
             }

@@ -1,5 +1,5 @@
 //! Every process is restarted in turn while traffic goes on, then killed. Two gateways stand behind a load balancer; of each service there is
-//! one process, so that its port is away for a while each time.
+//! one process, so that its port is away for a while each time. Both gateways follow a folder of contracts, which changes after either round.
 //!
 //! No request may be lost, but for those that may not be repeated and were under way to a process when it was killed. None may hang.
 
@@ -7,13 +7,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use launcher::{Signal, StackOptions};
+use grimoire_proto::{DESCRIPTOR_SET, descriptors};
+use launcher::{Signal, Stack, StackOptions};
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
+use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use super::set;
+use crate::contracts_folder::ContractsFolder;
 use crate::program::Replica;
 use crate::report::{Table, milliseconds, percentile};
-use crate::stack::{TestStack, under_load};
+use crate::rest::Client;
+use crate::stack::{TestStack, eventually, under_load};
 use crate::traffic::{Mix, Outcome, People, Place, Request, Traffic};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -21,7 +27,7 @@ pub struct Plan {
     /// Requests in a second
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub per_second: u32,
-    /// Seconds in which every process is restarted, and again in which every process is killed
+    /// Seconds in which every process is restarted and contracts change, and again in which every process is killed and they change
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,
     /// Accounts that ask
@@ -32,6 +38,7 @@ pub struct Plan {
 /// The gateway that the launcher does not know.
 const SECOND_GATEWAY: &str = "gateway 2";
 const PROCESSES: [&str; 5] = ["auth", "user", "event-consumer", "gateway", SECOND_GATEWAY];
+const CONTRACTS: &str = "contracts";
 /// How long gateways say that they stop before they do: a load balancer has to notice.
 const DRAIN: u32 = 1;
 /// A process is not gone, and those who are connected to it do not know, at the instant at which it is killed.
@@ -45,6 +52,8 @@ pub enum Fault {
     Restart,
     /// SIGKILL.
     Kill,
+    /// Both gateways replace their plan by one that has a service more or less.
+    Reload,
 }
 
 /// Something that was done.
@@ -54,7 +63,7 @@ pub struct Disturbance {
     pub fault: Fault,
     /// Since the traffic began.
     pub at: Duration,
-    /// How long until the process was ready again.
+    /// How long until the process was ready again, or until both gateways had the new plan.
     pub took: Duration,
 }
 
@@ -64,15 +73,19 @@ pub struct Report {
     pub requests: Vec<Request>,
 }
 
-/// How the system is started.
-pub fn system(options: &mut StackOptions) {
-    options.environment.extend(under_load());
-    let drain = ("GRIMOIRE_DRAIN_DELAY", DRAIN.to_string());
-    set(options, "gateway", &[drain]);
+/// How the system is started: by this function of the folder.
+pub fn system(contracts: &ContractsFolder) -> impl FnOnce(&mut StackOptions) + Send + use<> {
+    let contracts = contracts.setting();
+    move |options| {
+        options.environment.extend(under_load());
+        let drain = ("GRIMOIRE_DRAIN_DELAY", DRAIN.to_string());
+        set(options, "gateway", &[drain, contracts]);
+    }
 }
 
 /// Carries the plan out.
-pub async fn run(system: TestStack, plan: &Plan) -> Report {
+pub async fn run(system: TestStack, contracts: &ContractsFolder, plan: &Plan) -> Report {
+    let mut orders = Orders::new(contracts);
     let people = People::sign_up(&system, plan.people as usize).await;
     let mut second = Replica::start("gateway", system.environment("gateway")).await;
     let gateways = [
@@ -87,11 +100,13 @@ pub async fn run(system: TestStack, plan: &Plan) -> Report {
     ];
     let system = Arc::new(system);
     let traffic = Traffic::begin(&gateways, people, Mix::Everything, plan.per_second);
-    // A reload of descriptors that gateways watch would be one more of these.
-    let faults = [Fault::Restart, Fault::Kill]
-        .into_iter()
-        .flat_map(|fault| PROCESSES.map(|process| (process, fault)));
-    let mut beat = tokio::time::interval(Duration::from_secs(plan.seconds.into()) / 5);
+    let round = |fault| PROCESSES.map(|process| (process, fault)).into_iter();
+    let reload = [(CONTRACTS, Fault::Reload)];
+    let faults = round(Fault::Restart)
+        .chain(reload)
+        .chain(round(Fault::Kill))
+        .chain(reload);
+    let mut beat = tokio::time::interval(Duration::from_secs(plan.seconds.into()) / 6);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first part belongs to nothing.
     beat.tick().await;
@@ -99,7 +114,13 @@ pub async fn run(system: TestStack, plan: &Plan) -> Report {
     for (process, fault) in faults {
         beat.tick().await;
         let at = traffic.elapsed();
-        disturb(&system, &mut second, process, fault).await;
+        match fault {
+            Fault::Restart if process == SECOND_GATEWAY => second.restart(Signal::SIGTERM).await,
+            Fault::Kill if process == SECOND_GATEWAY => second.restart(Signal::SIGKILL).await,
+            Fault::Restart => restart(&system, process).await,
+            Fault::Kill => kill(&system, process).await,
+            Fault::Reload => orders.reload(&gateways).await,
+        }
         let took = traffic.elapsed() - at;
         eprintln!("{fault} {process}: ready after {} ms", took.as_millis());
         disturbances.push(Disturbance {
@@ -116,40 +137,104 @@ pub async fn run(system: TestStack, plan: &Plan) -> Report {
     }
 }
 
-/// Does it, and waits until the process is ready again.
-async fn disturb(
-    system: &Arc<TestStack>,
-    second: &mut Replica,
-    process: &'static str,
-    fault: Fault,
-) {
-    if process == SECOND_GATEWAY {
-        return second.restart(fault.signal()).await;
-    }
-    let system = Arc::clone(system);
-    let done = move || match fault {
-        Fault::Restart => system.stack.restart(process),
-        Fault::Kill => {
-            let restarts = system.stack.records()[process].restarts;
-            system.stack.kill(process, fault.signal())?;
-            system
-                .stack
-                .wait_ready_after(process, restarts, READY_WITHIN)
+/// A contract that the folder has or has not.
+struct Orders<'a> {
+    folder: &'a ContractsFolder,
+    set: Vec<u8>,
+    served: bool,
+}
+
+impl<'a> Orders<'a> {
+    fn new(folder: &'a ContractsFolder) -> Self {
+        Self {
+            folder,
+            set: set_of_orders(),
+            served: false,
         }
-    };
-    tokio::task::spawn_blocking(done)
+    }
+
+    /// Adds it or takes it away, and waits until both gateways serve it or no longer do.
+    async fn reload(&mut self, gateways: &[Place]) {
+        const SET: &str = "orders.binpb";
+        const UPSTREAMS: &str = "upstreams.yaml";
+        self.served = !self.served;
+        if self.served {
+            // Nobody calls it.
+            self.folder.put(UPSTREAMS, "orders: http://127.0.0.1:9\n");
+            self.folder.put(SET, &self.set);
+        } else {
+            self.folder.remove(SET);
+            self.folder.remove(UPSTREAMS);
+        }
+        // A route asks for a token.
+        let expected = if self.served { 401 } else { 404 };
+        for gateway in gateways {
+            let client = Client::new(&format!("http://{}", gateway.address));
+            eventually("a reload of contracts", || async {
+                let answer = client.get("/v1/orders/7").await;
+                (answer.status.as_u16() == expected).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+/// A contract of one method, with all that it imports.
+fn set_of_orders() -> Vec<u8> {
+    let set = descriptors().get_message_by_name("google.protobuf.FileDescriptorSet");
+    let described = json!({"file": [{
+        "name": "acme/orders.proto",
+        "package": "acme",
+        "syntax": "proto3",
+        "dependency": ["google/api/annotations.proto", "grimoire/options/v1/options.proto"],
+        "messageType": [{"name": "Order", "field": [
+            {"name": "id", "number": 1, "label": "LABEL_OPTIONAL", "type": "TYPE_STRING", "jsonName": "id"},
+        ]}],
+        "service": [{
+            "name": "OrderService",
+            "options": {"[grimoire.options.v1.upstream]": "orders"},
+            "method": [{
+                "name": "GetOrder",
+                "inputType": ".acme.Order",
+                "outputType": ".acme.Order",
+                "options": {
+                    "idempotencyLevel": "NO_SIDE_EFFECTS",
+                    "[google.api.http]": {"get": "/v1/orders/{id}"},
+                    "[grimoire.options.v1.access]": {"level": "LEVEL_SIGNED_IN"},
+                },
+            }],
+        }],
+    }]});
+    let order = DynamicMessage::deserialize(set.expect("it is imported"), described);
+    // Sets behind each other are one.
+    [DESCRIPTOR_SET, &order.expect("a set").encode_to_vec()].concat()
+}
+
+/// Lets a process end and starts it again. It is ready then.
+async fn restart(system: &Arc<TestStack>, process: &'static str) {
+    blocking(system, process, move |stack| stack.restart(process)).await;
+}
+
+/// Kills a process, and waits until the launcher has started it again and it is ready.
+async fn kill(system: &Arc<TestStack>, process: &'static str) {
+    blocking(system, process, move |stack| {
+        let restarts = stack.records()[process].restarts;
+        stack.kill(process, Signal::SIGKILL)?;
+        stack.wait_ready_after(process, restarts, READY_WITHIN)
+    })
+    .await;
+}
+
+async fn blocking(
+    system: &Arc<TestStack>,
+    process: &str,
+    done: impl FnOnce(&Stack) -> anyhow::Result<()> + Send + 'static,
+) {
+    let system = Arc::clone(system);
+    tokio::task::spawn_blocking(move || done(&system.stack))
         .await
         .expect("nothing panicked")
         .unwrap_or_else(|error| panic!("{process} does not come back: {error:#}"));
-}
-
-impl Fault {
-    fn signal(self) -> Signal {
-        match self {
-            Self::Restart => Signal::SIGTERM,
-            Self::Kill => Signal::SIGKILL,
-        }
-    }
 }
 
 impl Disturbance {
@@ -279,6 +364,7 @@ impl fmt::Display for Fault {
         formatter.write_str(match self {
             Self::Restart => "SIGTERM",
             Self::Kill => "SIGKILL",
+            Self::Reload => "reload of",
         })
     }
 }

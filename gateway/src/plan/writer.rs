@@ -179,20 +179,18 @@ impl Writer {
     /// Every value of a known field.
     fn find<'a>(&self, mut encoded: &'a [u8], found: &mut Vec<Found<'a>>) -> Option<()> {
         while !encoded.is_empty() {
-            if found.len() > MOST_VALUES {
-                return None;
-            }
             let (number, value) = next(&mut encoded)?;
             let Some(at) = self.index_of(number) else {
                 continue;
             };
+            let mut keep = |value| (found.len() < MOST_VALUES).then(|| found.push((at, value)));
             match (&self.fields[at].kind, value) {
-                (kind, Value::Number(_)) if kind.is_number() => found.push((at, value)),
-                (kind, Value::Bytes(_)) if !kind.is_number() => found.push((at, value)),
+                (kind, Value::Number(_)) if kind.is_number() => keep(value)?,
+                (kind, Value::Bytes(_)) if !kind.is_number() => keep(value)?,
                 // Numbers of a list are packed.
                 (_, Value::Bytes(mut packed)) if self.fields[at].shape == Shape::List => {
-                    while !packed.is_empty() && found.len() <= MOST_VALUES {
-                        found.push((at, Value::Number(varint(&mut packed)?)));
+                    while !packed.is_empty() {
+                        keep(Value::Number(varint(&mut packed)?))?;
                     }
                 }
                 _ => return None,

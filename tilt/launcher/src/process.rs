@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::signal::{self, Signal};
+use nix::sys::signal::{self, SigHandler, Signal};
 use nix::unistd::{self, Gid, Pid, Uid};
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +162,10 @@ impl Program {
                 unistd::setgid(user.gid)?;
                 unistd::setuid(user.uid)?;
             }
+            // A shell that starts the launcher in the background has it ignore SIGINT, and so would whatever it starts.
+            // SAFETY: this process has no handler yet, and is about to become another program.
+            #[allow(unsafe_code)]
+            unsafe { signal::signal(Signal::SIGINT, SigHandler::SigDfl) }?;
             for keep in &keep {
                 fcntl(keep, FcntlArg::F_SETFD(FdFlag::empty()))?;
             }

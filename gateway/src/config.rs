@@ -32,7 +32,7 @@ pub struct Config {
     )]
     pub listen: SocketAddr,
 
-    /// Worker threads; 0: one for each core
+    /// Threads that serve clients, beside the main one; each has its own connections to every service. 0: one for each core
     #[arg(
         long,
         env = "GRIMOIRE_THREADS",

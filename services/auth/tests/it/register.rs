@@ -32,8 +32,10 @@ async fn no_personal_datum_enters_an_event() {
     for event in auth.events().await {
         let text =
             format!("{}{}", event.key, String::from_utf8_lossy(&event.payload)).to_lowercase();
+        // As a word: an id may have these letters by chance.
+        let mut words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
         assert!(
-            !text.contains("ada") && !text.contains("example"),
+            words.all(|word| word != "ada") && !text.contains("example"),
             "{}: {text}",
             event.kind
         );

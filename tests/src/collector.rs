@@ -12,10 +12,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
-use tokio::net::TcpListener;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
+
+use crate::served::serve;
 
 /// A running collector. It ends with the process.
 pub struct Collector {
@@ -69,29 +69,11 @@ impl From<&traces::Span> for Span {
 }
 
 impl Collector {
-    /// Listens on a free port of 127.0.0.1, in a thread of its own: it outlives the runtime of the test that started it.
+    /// Listens on a free port of 127.0.0.1 as long as this process runs.
     pub fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener
-            .set_nonblocking(true)
-            .expect("a non-blocking listener");
-        let address = listener.local_addr().expect("an address");
         let spans = Spans::default();
         let service = TraceServiceServer::new(Receiver(spans.clone()));
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async move {
-                let listener = TcpListener::from_std(listener).expect("a listener");
-                Server::builder()
-                    .add_service(service)
-                    .serve_with_incoming(TcpIncoming::from(listener))
-                    .await
-                    .expect("a server");
-            });
-        });
+        let address = serve(Server::builder().add_service(service));
         Self { address, spans }
     }
 

@@ -22,6 +22,7 @@ pub mod reference;
 mod report;
 pub mod rest;
 pub mod revocation;
+mod served;
 pub mod smtp;
 pub mod stack;
 pub mod traffic;

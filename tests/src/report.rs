@@ -95,6 +95,11 @@ pub(crate) fn verdict(what: &str, value: f64, unit: &str, target: &Target) {
     );
 }
 
+/// Of what so many have used together.
+pub(crate) fn microseconds_each(used: Duration, count: usize) -> f64 {
+    used.as_secs_f64() * 1e6 / count as f64
+}
+
 /// A number with about three digits that say something.
 pub(crate) fn significant(value: f64) -> String {
     match value.abs() {

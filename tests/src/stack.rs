@@ -106,17 +106,23 @@ impl Alone {
 /// Has all services send their traces there, and the gateway take over those that a test begins.
 pub fn send_traces(options: &mut StackOptions, endpoint: &str) {
     for name in SERVICES {
-        let variables = options.overrides.entry(name.to_owned()).or_default();
-        variables.insert(
-            "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
-            endpoint.to_owned(),
-        );
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.to_owned());
         // Milliseconds that spans wait for others to be sent with.
-        variables.insert("OTEL_BSP_SCHEDULE_DELAY".to_owned(), "100".to_owned());
+        let delay = ("OTEL_BSP_SCHEDULE_DELAY", "100".to_owned());
+        set(options, name, &[endpoint, delay]);
     }
     // Of others than proxies a trace is not taken over.
-    let variables = options.overrides.entry("gateway".to_owned()).or_default();
-    variables.insert("GRIMOIRE_TRUSTED_PROXIES".to_owned(), "1".to_owned());
+    let proxies = ("GRIMOIRE_TRUSTED_PROXIES", "1".to_owned());
+    set(options, "gateway", &[proxies]);
+}
+
+/// Sets variables of one process.
+pub(crate) fn set(options: &mut StackOptions, process: &str, variables: &[(&str, String)]) {
+    let variables = variables
+        .iter()
+        .map(|(variable, value)| ((*variable).to_owned(), value.clone()));
+    let of_process = options.overrides.entry(process.to_owned()).or_default();
+    of_process.extend(variables);
 }
 
 /// The repository.
@@ -158,18 +164,11 @@ impl TestStack {
             .join(".dev/test")
             .join(format!("{name}-{}", std::process::id()));
         let mut options = StackOptions::for_test(root(), dev, bin_dir());
-        let set = |variable: &str, value: String| BTreeMap::from([(variable.to_owned(), value)]);
-        options.overrides = BTreeMap::from([
-            (
-                "event-consumer".to_owned(),
-                set("GRIMOIRE_SMTP_URL", smtp.url()),
-            ),
-            // Several workers, as where it is deployed.
-            (
-                "gateway".to_owned(),
-                set("GRIMOIRE_THREADS", "2".to_owned()),
-            ),
-        ]);
+        let smtp_url = ("GRIMOIRE_SMTP_URL", smtp.url());
+        set(&mut options, "event-consumer", &[smtp_url]);
+        // Several workers, as where it is deployed.
+        let threads = ("GRIMOIRE_THREADS", "2".to_owned());
+        set(&mut options, "gateway", &[threads]);
         change(&mut options);
         let stack = Stack::start(options)
             .unwrap_or_else(|error| panic!("the stack does not start: {error:#}"));

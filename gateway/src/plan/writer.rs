@@ -68,7 +68,8 @@ type Found<'a> = (usize, Value<'a>);
 impl Writer {
     /// For a type that is usual, as is what is in it.
     pub(crate) fn compile(message: &MessageDescriptor) -> Option<Self> {
-        Self::within(message, 0, &mut MOST_FIELDS.clone())
+        let mut left = MOST_FIELDS;
+        Self::within(message, 0, &mut left)
     }
 
     /// `depth`: messages around it; `left`: fields that there may still be.

@@ -11,7 +11,9 @@ use uuid::Uuid;
 
 use super::system::{System, forget, options};
 use crate::load::{self, Client, Pace, request};
-use crate::report::{self, Table, Target, milliseconds, percentile, significant};
+use crate::report::{
+    self, Table, Target, microseconds_each, milliseconds, percentile, significant,
+};
 use crate::stack::eventually;
 
 const NAME: &str = "events";
@@ -75,10 +77,10 @@ impl Events {
             let duration = Duration::from_secs(self.seconds);
             let (again, measured) = self.round(&system, people, duration).await?;
             people = again;
-            let count = measured.committed_to_audit.len() as f64;
+            let count = measured.committed_to_audit.len();
             let [gateway, user, consumer, auth, postgres, kafka] = meter
                 .read()?
-                .map(|used| significant(used.as_secs_f64() * 1e6 / count));
+                .map(|used| significant(microseconds_each(used, count)));
             costs.row([
                 round.to_string(),
                 significant(measured.rate),

@@ -10,7 +10,9 @@ use super::stand_in;
 use super::system::{self, Account, LOAD, Meter, System};
 use crate::load::{self, Pace, Shot, request};
 use crate::program::{Replica, calling};
-use crate::report::{self, Table, Target, mean, milliseconds, percentile, significant};
+use crate::report::{
+    self, Table, Target, mean, microseconds_each, milliseconds, percentile, significant,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct Gateway {
@@ -46,7 +48,7 @@ impl Gateway {
 
         let gateway = system.gateway()?;
         let environment = system.environment("gateway")?;
-        let alone = calling(environment, "user", stand_in::serve().await?);
+        let alone = calling(environment, "user", stand_in::serve());
         let alone = Replica::start("gateway", alone).await;
         let duration = Duration::from_secs(self.seconds);
 
@@ -65,20 +67,22 @@ impl Gateway {
         for round in 1..=self.rounds {
             let meter = system.meter(MEASURED)?;
             let shots = get_own_profiles(gateway, &accounts, duration).await?;
-            let used = meter.read()?.map(|used| cost(used, &shots));
+            let used = meter
+                .read()?
+                .map(|used| microseconds_each(used, shots.answered()));
             table.row(row(round, "user", &shots, used.map(significant)));
             costs.push(used[0]);
 
             let meter = Meter::of([alone.pid()]);
             let shots = get_own_profiles(alone.address, &accounts, duration).await?;
             let [used] = meter.read()?;
-            let used = significant(cost(used, &shots));
+            let used = significant(microseconds_each(used, shots.answered()));
             table.row(row(round, "a stand-in", &shots, only(used)));
 
             let meter = system.meter(["gateway"])?;
             let shots = get_keys(gateway, self.connections, duration).await?;
             let [used] = meter.read()?;
-            let used = significant(cost(used, &shots));
+            let used = significant(microseconds_each(used, shots.answered()));
             table.row(row(round, "nobody", &shots, only(used)));
         }
         drop(alone);
@@ -92,11 +96,6 @@ impl Gateway {
         );
         Ok(())
     }
-}
-
-/// Microseconds for each request.
-fn cost(used: Duration, shots: &load::Shots) -> f64 {
-    used.as_secs_f64() * 1e6 / shots.answered() as f64
 }
 
 /// Costs of which only that of the gateway says something.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::system::{Account, System, forget, login, options};
 use crate::load::{self, Client, Pace, Shots, request};
-use crate::report::{self, Table, Target, mean, significant};
+use crate::report::{self, Table, Target, mean, microseconds_each, significant};
 
 const NAME: &str = "sessions";
 
@@ -148,13 +148,13 @@ async fn measure<C: Client>(
 }
 
 fn row(round: u32, what: &str, shots: &Shots, cpu: [Duration; 3]) -> [String; 7] {
-    let count = shots.answered() as f64;
-    let [gateway, auth, postgres] = cpu.map(|used| significant(used.as_secs_f64() * 1e6 / count));
+    let count = shots.answered();
+    let [gateway, auth, postgres] = cpu.map(|used| significant(microseconds_each(used, count)));
     let all = cpu.iter().sum::<Duration>().as_secs_f64();
     [
         round.to_string(),
         what.to_owned(),
-        significant(count / all),
+        significant(count as f64 / all),
         significant(shots.rate()),
         gateway,
         auth,

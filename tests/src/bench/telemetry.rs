@@ -9,7 +9,9 @@ use super::gateway::get_own_profiles;
 use super::system::{Account, Meter, System};
 use crate::collector::Collector;
 use crate::program::Replica;
-use crate::report::{self, Table, Target, mean, milliseconds, percentile, significant};
+use crate::report::{
+    self, Table, Target, mean, microseconds_each, milliseconds, percentile, significant,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct Telemetry {
@@ -109,7 +111,7 @@ impl Telemetry {
         let duration = Duration::from_secs(self.seconds);
         let shots = get_own_profiles(gateway.address, accounts, duration).await?;
         let [used] = meter.read()?;
-        let cost = used.as_secs_f64() * 1e6 / shots.answered() as f64;
+        let cost = microseconds_each(used, shots.answered());
         gateway.costs.push(cost);
         Ok([
             round.to_string(),

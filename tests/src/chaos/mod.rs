@@ -4,7 +4,6 @@
 pub mod restarts;
 pub mod rotation;
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -74,13 +73,4 @@ async fn measured(
         })
     };
     tokio::task::spawn_blocking(start).await.expect("a system")
-}
-
-/// Variables of one process.
-fn set(options: &mut StackOptions, process: &str, variables: &[(&str, String)]) {
-    let variables = variables
-        .iter()
-        .map(|(variable, value)| ((*variable).to_owned(), value.clone()));
-    let of_process: &mut BTreeMap<_, _> = options.overrides.entry(process.to_owned()).or_default();
-    of_process.extend(variables);
 }

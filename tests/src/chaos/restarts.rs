@@ -14,12 +14,11 @@ use prost_reflect::DynamicMessage;
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
-use super::set;
 use crate::contracts_folder::ContractsFolder;
 use crate::program::Replica;
 use crate::report::{Table, milliseconds, percentile};
 use crate::rest::Client;
-use crate::stack::{TestStack, eventually, under_load};
+use crate::stack::{TestStack, eventually, set, under_load};
 use crate::traffic::{Mix, Outcome, People, Place, Request, Traffic};
 
 #[derive(Debug, Clone, clap::Args)]

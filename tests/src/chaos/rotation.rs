@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use launcher::StackOptions;
 
-use super::set;
 use crate::program::{Replica, calling};
 use crate::report::{Table, milliseconds, percentile};
 use crate::rest::Client;
-use crate::stack::{TestStack, under_load};
+use crate::stack::{TestStack, set, under_load};
 use crate::traffic::{Kind, Mix, Outcome, People, Place, Request, Traffic};
 
 #[derive(Debug, Clone, clap::Args)]

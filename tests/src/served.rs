@@ -1,0 +1,30 @@
+//! gRPC that this process serves in place of another one.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tonic::transport::server::{Router, TcpIncoming};
+
+/// Listens on a free port of 127.0.0.1, in a thread of its own: it outlives the runtime of who started it, and ends with the process.
+pub(crate) fn serve(router: Router) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener
+        .set_nonblocking(true)
+        .expect("a non-blocking listener");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async move {
+            let listener = TcpListener::from_std(listener).expect("a listener");
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            router
+                .serve_with_incoming(incoming)
+                .await
+                .expect("a server");
+        });
+    });
+    address
+}

@@ -10,7 +10,7 @@ use tracing::Instrument;
 use crate::consumer::{Faults, Wakes};
 use crate::event::Received;
 use crate::metrics;
-use crate::settle::{Fate, Mode, Settled, Slow, settle};
+use crate::settle::{Fate, Mode, Runs, Settled, Slow, settle, settle_all};
 use crate::store;
 use crate::subscriber::{Refusal, Subscriber};
 
@@ -80,18 +80,49 @@ impl Applier {
         async {
             // Savepoints cost two round trips, so they come only after a refusal.
             if slow == Slow::Unavailable {
-                match self.attempt(batch, false, slow).await {
+                match self.attempt(batch).await {
                     Err(Failure::Refusal(Refusal::Refused(_))) => {}
                     outcome => return outcome,
                 }
             }
-            self.attempt(batch, true, slow).await
+            self.decide(batch, true, slow).await
         }
         .instrument(span)
         .await
     }
 
-    async fn attempt(&self, batch: &Batch, savepoints: bool, slow: Slow) -> Result<(), Failure> {
+    async fn attempt(&self, batch: &Batch) -> Result<(), Failure> {
+        if self.faults == Faults::default()
+            && let Some(runs) = Runs::of(&batch.records)
+            && self.follow(batch, &runs).await?
+        {
+            return Ok(());
+        }
+        self.decide(batch, false, Slow::Unavailable).await
+    }
+
+    /// Applies a batch in which nothing is amiss. `false`: something is, and nothing has happened.
+    async fn follow(&self, batch: &Batch, runs: &Runs<'_>) -> Result<bool, Failure> {
+        let subscriber = self.subscriber.as_ref();
+        let place = (subscriber.name(), &*batch.topic, batch.partition);
+        let offsets = (batch.position, batch.next);
+        let mut transaction = self.pool.begin().await?;
+        let followed = store::versions::follow(&mut *transaction, place, offsets, runs).await?;
+        if !followed.ours {
+            return Err(Failure::Fenced);
+        }
+        if usize::try_from(followed.runs) != Ok(runs.len()) {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        let settled = settle_all(&mut transaction, subscriber, &batch.records).await?;
+        transaction.commit().await?;
+        self.done(batch, &settled);
+        Ok(true)
+    }
+
+    /// Applies a batch record by record: what is a repeat, what is behind a gap, and whose turn it is.
+    async fn decide(&self, batch: &Batch, savepoints: bool, slow: Slow) -> Result<(), Failure> {
         let subscriber = self.subscriber.as_ref();
         let (name, topic) = (subscriber.name(), &*batch.topic);
         let mut transaction = self.pool.begin().await?;
@@ -119,10 +150,13 @@ impl Applier {
         let settled = settle(&mut transaction, subscriber, topic, &batch.records, mode).await?;
         self.park(&mut transaction, batch, &settled.fates).await?;
         transaction.commit().await?;
-
-        self.wakes.wake(&settled.targets);
-        self.count(batch, &settled);
+        self.done(batch, &settled);
         Ok(())
+    }
+
+    fn done(&self, batch: &Batch, settled: &Settled) {
+        self.wakes.wake(&settled.targets);
+        self.count(batch, settled);
     }
 
     async fn park(

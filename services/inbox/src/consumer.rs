@@ -27,7 +27,8 @@ pub struct ConsumerConfig {
     pub bootstrap_servers: String,
     /// The consumer group of a subscriber is `<group_prefix>.<subscriber>`.
     pub group_prefix: String,
-    /// The subscribers' own database, migrated. The consumer opens connections of its own to it, with short timeouts.
+    /// The subscribers' own database, migrated. The consumer opens connections of its own to it, with short timeouts, and with plans
+    /// for statements that look few rows up.
     pub pool: PgPool,
     /// At most so many.
     pub connections: u32,
@@ -278,6 +279,12 @@ fn own_pool(config: &ConsumerConfig) -> PgPool {
         ("statement_timeout", statement_timeout.as_str()),
         ("lock_timeout", "3s"),
         ("synchronous_commit", "off"),
+        // Each statement looks few rows up by their keys. A plan for that is made once, whatever the statistics of a young table say.
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
     ]);
     PgPoolOptions::new()
         .max_connections(config.connections)

@@ -1,6 +1,8 @@
 //! Decides what becomes of records, and lets the subscriber apply those whose turn it is. Everything happens in the
 //! caller's transaction, which holds the lock of the partition.
 
+mod runs;
+
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 
@@ -11,6 +13,8 @@ use crate::event::{Event, Received};
 use crate::jobs::NewJob;
 use crate::store;
 use crate::subscriber::{Effects, Refusal, Subscriber};
+
+pub(crate) use runs::Runs;
 
 /// Why a key has to stand still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,8 +110,36 @@ pub(crate) async fn settle(
     }
 
     write_versions(connection, subscriber.name(), topic, records, &fates).await?;
+    settled(connection, fates, &jobs).await
+}
+
+/// Lets the subscriber apply `records`, all of which are events whose turn it is.
+pub(crate) async fn settle_all(
+    connection: &mut PgConnection,
+    subscriber: &dyn Subscriber,
+    records: &[Received],
+) -> Result<Settled, Refusal> {
+    let mut jobs = Vec::new();
+    let events: Vec<&Event> = records
+        .iter()
+        .filter_map(|received| match received {
+            Received::Event(event) => Some(event),
+            Received::Undecodable(_) => None,
+        })
+        .collect();
+    apply(subscriber, connection, &mut jobs, &events).await?;
+    let fates = vec![Fate::Applied; records.len()];
+    settled(connection, fates, &jobs).await
+}
+
+/// Adds the jobs.
+async fn settled(
+    connection: &mut PgConnection,
+    fates: Vec<Fate>,
+    jobs: &[NewJob],
+) -> Result<Settled, Refusal> {
     if !jobs.is_empty() {
-        store::jobs::enqueue(connection, &jobs).await?;
+        store::jobs::enqueue(connection, jobs).await?;
     }
     Ok(Settled {
         fates,

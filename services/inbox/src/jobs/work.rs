@@ -153,7 +153,10 @@ impl Desk {
         let going_on = self.finish(claim, &claimed, &jobs, &outcomes).await?;
         let full = claimed.len() >= self.worker.max_batch();
 
-        for outcome in &outcomes {
+        for (job, outcome) in jobs.iter().zip(&outcomes) {
+            if let Outcome::Skipped(reason) = outcome {
+                tracing::info!(target_name = target, key = job.key, event_id = %job.event_id, reason, "job skipped");
+            }
             metrics::get()
                 .jobs_finished
                 .with_label_values(&[target, outcome.name()])
@@ -250,6 +253,16 @@ impl Desk {
         outcomes: &[Outcome],
     ) -> sqlx::Result<bool> {
         let target = self.worker.target();
+        let outcome_of: HashMap<&str, (&Job, &Outcome)> = jobs
+            .iter()
+            .zip(outcomes)
+            .map(|(job, outcome)| (job.key.as_str(), (job, outcome)))
+            .collect();
+        let ended = self.end(claim, claimed, &outcome_of).await?;
+        if ended.len() == claimed.len() {
+            return Ok(false);
+        }
+
         let mut transaction = self.pool.begin().await?;
         let keys: Vec<&str> = claimed.iter().map(|claimed| claimed.key.as_str()).collect();
         // A lease that ran out is somebody else's now.
@@ -257,22 +270,12 @@ impl Desk {
             .await?
             .into_iter()
             .collect();
-        let outcome_of: HashMap<&str, (&Job, &Outcome)> = jobs
-            .iter()
-            .zip(outcomes)
-            .map(|(job, outcome)| (job.key.as_str(), (job, outcome)))
-            .collect();
 
         let (mut gone, mut free, mut put_off) = (Vec::new(), Vec::new(), Vec::new());
         for claimed in claimed.iter().filter(|claimed| held.contains(&claimed.key)) {
             let key = claimed.key.as_str();
             match outcome_of.get(key) {
-                Some((job, Outcome::Done)) => {
-                    gone.push(job.id);
-                    free.push(key);
-                }
-                Some((job, Outcome::Skipped(reason))) => {
-                    tracing::info!(target_name = target, key, event_id = %job.event_id, reason, "job skipped");
+                Some((job, Outcome::Done | Outcome::Skipped(_))) => {
                     gone.push(job.id);
                     free.push(key);
                 }
@@ -293,6 +296,30 @@ impl Desk {
         }
         transaction.commit().await?;
         Ok(going_on > 0)
+    }
+
+    /// Writes down, in one round trip, what is usual: the job is done and was the only one of its key. The keys of which that is so.
+    async fn end(
+        &self,
+        claim: Uuid,
+        claimed: &[Claimed],
+        outcome_of: &HashMap<&str, (&Job, &Outcome)>,
+    ) -> sqlx::Result<Vec<String>> {
+        let target = self.worker.target();
+        let (mut keys, mut rows, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        for claimed in claimed {
+            let key = claimed.key.as_str();
+            let Some((job, Outcome::Done | Outcome::Skipped(_))) = outcome_of.get(key) else {
+                continue;
+            };
+            keys.push(key);
+            rows.push(claimed.row.as_str());
+            gone.push(job.id);
+        }
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        store::jobs::end(&self.pool, target, claim, &keys, &rows, &gone).await
     }
 
     fn retry<'a>(&self, claimed: &'a Claimed, reason: &'a str) -> PutOff<'a> {

@@ -6,6 +6,8 @@ use crate::jobs::{Job, NewJob};
 /// A key whose first job is ours until the lease ends.
 pub(crate) struct Claimed {
     pub(crate) key: String,
+    /// The transaction that claimed it, as long as nobody else has touched the row.
+    pub(crate) row: String,
     pub(crate) attempts: i32,
     pub(crate) refusals: i32,
 }
@@ -68,7 +70,7 @@ pub(crate) async fn claim(
            )
            update inbox.job_keys as claimed set claim = $2, due_at = now() + make_interval(secs => $3)
            from due where claimed.target = $1 and claimed.key = due.key
-           returning claimed.key as "key!", claimed.attempts as "attempts!", claimed.refusals as "refusals!""#,
+           returning claimed.key as "key!", claimed.xmin::text as "row!", claimed.attempts as "attempts!", claimed.refusals as "refusals!""#,
         target,
         claim,
         lease,
@@ -134,6 +136,38 @@ pub(crate) async fn held(
         target,
         claim,
         keys as _,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Forgets the jobs `gone` and with them those of `keys` whose `rows` nobody has touched since `claim` and that have no other job: whoever adds one
+/// touches the row before. Answers with the keys that are gone.
+pub(crate) async fn end(
+    executor: impl PgExecutor<'_>,
+    target: &str,
+    claim: Uuid,
+    keys: &[&str],
+    rows: &[&str],
+    gone: &[i64],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"with ended as materialized (
+               select job_keys.key from unnest($3::text[], $4::text[]) as claimed (key, row)
+               join inbox.job_keys on job_keys.target = $1 and job_keys.key = claimed.key
+                and job_keys.claim = $2 and job_keys.xmin = claimed.row::xid
+               where not exists (
+                   select from inbox.jobs where jobs.target = $1 and jobs.key = claimed.key and jobs.id <> all($5))
+               order by job_keys.key for update of job_keys
+           ), gone as (
+               delete from inbox.jobs where id = any($5) and key in (select key from ended)
+           )
+           delete from inbox.job_keys where target = $1 and key in (select key from ended) returning key"#,
+        target,
+        claim,
+        keys as _,
+        rows as _,
+        gone,
     )
     .fetch_all(executor)
     .await

@@ -1,5 +1,7 @@
 use sqlx::PgExecutor;
 
+use crate::settle::Runs;
+
 /// What is known of a key in one generation of its stream.
 pub(crate) struct Known {
     /// Which of the wanted pairs it is, from 1.
@@ -32,6 +34,68 @@ pub(crate) async fn known(
         generations,
     )
     .fetch_all(executor)
+    .await
+}
+
+/// What became of a batch that was to follow what is known.
+pub(crate) struct Followed {
+    /// Whether the place was where it was expected.
+    pub(crate) ours: bool,
+    /// How many of the runs begin behind the last version of their key, or are the first of it, and are of no parked key.
+    pub(crate) runs: i64,
+}
+
+/// Moves the place of a partition from `expected` to `next` and the versions of `runs` to their ends, those that follow what is known: all that a
+/// batch needs in which nothing is amiss, in one round trip. Where it moves less than all, roll back.
+///
+/// The statement sees the tables as they were before it waited for the lock of the place. Whoever had that lock and left the place where it was
+/// (a retry, an operator) has moved the version of a key that was parked when it began, and such a run does not follow.
+pub(crate) async fn follow(
+    executor: impl PgExecutor<'_>,
+    (subscriber, topic, partition): (&str, &str, i32),
+    (expected, next): (i64, i64),
+    runs: &Runs<'_>,
+) -> sqlx::Result<Followed> {
+    sqlx::query_as!(
+        Followed,
+        r#"with ours as (
+               update inbox.offsets set next_offset = $5
+               where subscriber = $1 and topic = $2 and partition = $3 and next_offset = $4
+               returning 1
+           ), runs as materialized (
+               select key, generation, first, last
+               from unnest($6::text[], $7::bigint[], $8::bigint[], $9::bigint[]) as runs (key, generation, first, last)
+               where exists (select from ours)
+                 and not exists (
+                     select from inbox.parked_keys
+                     where parked_keys.subscriber = $1 and parked_keys.topic = $2 and parked_keys.key = runs.key)
+           ), known as (
+               update inbox.versions set last = runs.last from runs
+               where versions.subscriber = $1 and versions.topic = $2 and versions.key = runs.key
+                 and versions.generation = runs.generation and versions.last = runs.first - 1
+               returning 1
+           ), new as (
+               insert into inbox.versions (subscriber, topic, key, generation, last)
+               select $1, $2, key, generation, last from runs
+               where not exists (
+                   select from inbox.versions
+                   where versions.subscriber = $1 and versions.topic = $2 and versions.key = runs.key
+                     and versions.generation = runs.generation)
+               on conflict do nothing
+               returning 1
+           )
+           select exists (select from ours) as "ours!", (select count(*) from known) + (select count(*) from new) as "runs!""#,
+        subscriber,
+        topic,
+        partition,
+        expected,
+        next,
+        &runs.keys[..] as _,
+        &runs.generations[..],
+        &runs.first[..],
+        &runs.last[..],
+    )
+    .fetch_one(executor)
     .await
 }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::kit::{
     Recorder, change, config, count, database, event_id, eventually, publish, run, topic,
+    waits_for_a_lock,
 };
 
 const MAIL: &str = "mail";
@@ -306,6 +307,54 @@ async fn a_job_in_hand_is_not_taken_over_however_many_leases_it_takes() {
     for replica in replicas {
         replica.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_added_while_another_of_its_key_is_written_off_is_done_as_well() {
+    let database = database().await;
+    let pool = &database.pool;
+    add(pool, &[job(MAIL, "a", 1)]).await;
+    let (in_hand, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    struct Held {
+        in_hand: Arc<Notify>,
+        go_on: Arc<Notify>,
+    }
+    #[async_trait]
+    impl Worker for Held {
+        fn target(&self) -> &'static str {
+            MAIL
+        }
+        async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
+            self.in_hand.notify_one();
+            self.go_on.notified().await;
+            vec![Outcome::Done; jobs.len()]
+        }
+    }
+    let worker = Arc::new(Held {
+        in_hand: Arc::clone(&in_hand),
+        go_on: Arc::clone(&go_on),
+    });
+    let running = run(config(&database), Vec::new(), vec![worker]);
+
+    in_hand.notified().await;
+    let mut adding = pool.begin().await.unwrap();
+    jobs::enqueue(&mut adding, &[job(MAIL, "a", 2)])
+        .await
+        .unwrap();
+    go_on.notify_one();
+    eventually("the first is to be written off", || waits_for_a_lock(pool)).await;
+    adding.commit().await.unwrap();
+
+    in_hand.notified().await;
+    let left = count(pool, "select count(*) from inbox.jobs").await;
+    assert_eq!(left, 1, "the first is gone");
+    // This time it is there before.
+    add(pool, &[job(MAIL, "a", 3)]).await;
+    go_on.notify_one();
+    in_hand.notified().await;
+    go_on.notify_one();
+    eventually("all are done", || none_left(pool)).await;
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

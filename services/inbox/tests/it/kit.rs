@@ -327,6 +327,12 @@ pub(crate) async fn count(pool: &PgPool, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(pool).await.unwrap()
 }
 
+/// Whether a statement waits for somebody else's transaction.
+pub(crate) async fn waits_for_a_lock(pool: &PgPool) -> bool {
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    count(pool, waiting).await > 0
+}
+
 /// Looks again and again until `condition` holds.
 pub(crate) async fn eventually<F: Future<Output = bool>>(
     what: &str,

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::kit::{
     NAME, Recorder, change, config, count, database, effects, effects_of, event_id, eventually,
-    publish, start, topic,
+    publish, start, topic, waits_for_a_lock,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -388,6 +388,35 @@ async fn a_parked_key_whose_partition_is_locked_keeps_no_other_from_its_retry() 
     lock.rollback().await.unwrap();
     eventually("both are free", || none_parked(&database.pool)).await;
     assert_eq!(effects_of(&database.pool, "a").await, [1]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_wait_while_an_operator_decides_about_their_key_see_what_was_decided() {
+    let (database, topic) = (database().await, topic(1).await);
+    let recorder = Recorder::refusing(&topic, [("a", 1)]);
+    let mut config = config(&database);
+    config.retry_tiers = vec![Duration::from_secs(600)];
+    let running = start(config, &recorder);
+    publish(&topic, [change("a", 1), change("b", 1)]).await;
+    eventually("one is parked", || async {
+        !none_parked(&database.pool).await
+    })
+    .await;
+
+    let mut deciding = database.pool.begin().await.unwrap();
+    let discarded = operator::discard(&mut deciding, key(&topic, "a"), Gap::Refuse, None).await;
+    assert_eq!(discarded.unwrap(), Discard::Discarded(0));
+    // The first of them is what was discarded.
+    recorder.relent();
+    publish(&topic, [change("a", 1), change("a", 2), change("b", 2)]).await;
+    eventually("the events wait", || waits_for_a_lock(&database.pool)).await;
+    deciding.commit().await.unwrap();
+    eventually("they have taken effect", || async {
+        effects_of(&database.pool, "b").await == [1, 2]
+            && effects_of(&database.pool, "a").await == [2]
+    })
+    .await;
     running.stop().await;
 }
 

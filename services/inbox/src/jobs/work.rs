@@ -258,9 +258,10 @@ impl Desk {
             .zip(outcomes)
             .map(|(job, outcome)| (job.key.as_str(), (job, outcome)))
             .collect();
-        let ended = self.end(claim, claimed, &outcome_of).await?;
-        if ended.len() == claimed.len() {
-            return Ok(false);
+        let written_off = self.write_off(claim, claimed, &outcome_of).await?;
+        let more = written_off.contains(&true);
+        if written_off.len() == claimed.len() {
+            return Ok(more);
         }
 
         let mut transaction = self.pool.begin().await?;
@@ -295,31 +296,37 @@ impl Desk {
             store::jobs::put_off(&mut *transaction, target, &put_off).await?;
         }
         transaction.commit().await?;
-        Ok(going_on > 0)
+        Ok(more || going_on > 0)
     }
 
-    /// Writes down, in one round trip, what is usual: the job is done and was the only one of its key. The keys of which that is so.
-    async fn end(
+    /// Writes down, in one round trip, what is usual: the job is done, and nobody has added one of its key meanwhile.
+    async fn write_off(
         &self,
         claim: Uuid,
         claimed: &[Claimed],
         outcome_of: &HashMap<&str, (&Job, &Outcome)>,
-    ) -> sqlx::Result<Vec<String>> {
+    ) -> sqlx::Result<Vec<bool>> {
         let target = self.worker.target();
-        let (mut keys, mut rows, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-        for claimed in claimed {
-            let key = claimed.key.as_str();
-            let Some((job, Outcome::Done | Outcome::Skipped(_))) = outcome_of.get(key) else {
-                continue;
-            };
-            keys.push(key);
-            rows.push(claimed.row.as_str());
-            gone.push(job.id);
-        }
-        if keys.is_empty() {
+        let mut done: Vec<(&str, &str, i64)> = claimed
+            .iter()
+            .filter_map(|claimed| match outcome_of.get(claimed.key.as_str()) {
+                Some((job, Outcome::Done | Outcome::Skipped(_))) => {
+                    Some((claimed.key.as_str(), claimed.row.as_str(), job.id))
+                }
+                _ => None,
+            })
+            .collect();
+        if done.is_empty() {
             return Ok(Vec::new());
         }
-        store::jobs::end(&self.pool, target, claim, &keys, &rows, &gone).await
+        done.sort_unstable();
+        let (mut keys, mut rows, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, row, job) in done {
+            keys.push(key);
+            rows.push(row);
+            jobs.push(job);
+        }
+        store::jobs::write_off(&self.pool, target, claim, &keys, &rows, &jobs).await
     }
 
     fn retry<'a>(&self, claimed: &'a Claimed, reason: &'a str) -> PutOff<'a> {

@@ -1,3 +1,6 @@
+//! The tables fill and empty all day, so the planner knows nothing of them. What is done for every job therefore looks each key up in a subquery of
+//! its own, and changes the rows where it found them (`ctid`).
+
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -64,12 +67,12 @@ pub(crate) async fn claim(
 ) -> sqlx::Result<Vec<Claimed>> {
     sqlx::query_as!(
         Claimed,
-        r#"with due as (
-               select key from inbox.job_keys where target = $1 and due_at <= now()
+        r#"with due as materialized (
+               select ctid as place from inbox.job_keys where target = $1 and due_at <= now()
                order by due_at limit $4 for update skip locked
            )
            update inbox.job_keys as claimed set claim = $2, due_at = now() + make_interval(secs => $3)
-           from due where claimed.target = $1 and claimed.key = due.key
+           where ctid = any (array(select place from due))
            returning claimed.key as "key!", claimed.xmin::text as "row!", claimed.attempts as "attempts!", claimed.refusals as "refusals!""#,
         target,
         claim,
@@ -141,33 +144,44 @@ pub(crate) async fn held(
     .await
 }
 
-/// Forgets the jobs `gone` and with them those of `keys` whose `rows` nobody has touched since `claim` and that have no other job: whoever adds one
-/// touches the row before. Answers with the keys that are gone.
-pub(crate) async fn end(
+/// Forgets the `jobs` that were the first of `keys`, where nobody has touched the row of the key since it was claimed, and lets the keys go on or
+/// forgets them, too. Whoever adds a job touches the row before. `keys` are sorted, so that nobody who locks several of them waits for this. Answers
+/// for each of those keys whether it goes on.
+pub(crate) async fn write_off(
     executor: impl PgExecutor<'_>,
     target: &str,
     claim: Uuid,
     keys: &[&str],
     rows: &[&str],
-    gone: &[i64],
-) -> sqlx::Result<Vec<String>> {
+    jobs: &[i64],
+) -> sqlx::Result<Vec<bool>> {
     sqlx::query_scalar!(
-        r#"with ended as materialized (
-               select job_keys.key from unnest($3::text[], $4::text[]) as claimed (key, row)
-               join inbox.job_keys on job_keys.target = $1 and job_keys.key = claimed.key
-                and job_keys.claim = $2 and job_keys.xmin = claimed.row::xid
-               where not exists (
-                   select from inbox.jobs where jobs.target = $1 and jobs.key = claimed.key and jobs.id <> all($5))
-               order by job_keys.key for update of job_keys
+        r#"with held as materialized (
+               select found.place, found.more, claimed.job
+               from unnest($3::text[], $4::text[], $5::bigint[]) as claimed (key, row, job)
+               cross join lateral (
+                   select job_keys.ctid as place, exists (
+                       select from inbox.jobs where jobs.target = $1 and jobs.key = claimed.key and jobs.id <> claimed.job offset 0
+                   ) as more
+                   from inbox.job_keys
+                   where job_keys.target = $1 and job_keys.key = claimed.key and job_keys.claim = $2
+                     and job_keys.xmin = claimed.row::xid
+                   for update
+               ) as found
            ), gone as (
-               delete from inbox.jobs where id = any($5) and key in (select key from ended)
+               delete from inbox.jobs where id = any (array(select job from held))
+           ), ended as (
+               delete from inbox.job_keys where ctid = any (array(select place from held where not more))
+           ), released as (
+               update inbox.job_keys set claim = null, due_at = now(), attempts = 0, refusals = 0, reason = null
+               where ctid = any (array(select place from held where more))
            )
-           delete from inbox.job_keys where target = $1 and key in (select key from ended) returning key"#,
+           select more as "more!" from held"#,
         target,
         claim,
         keys as _,
         rows as _,
-        gone,
+        jobs,
     )
     .fetch_all(executor)
     .await

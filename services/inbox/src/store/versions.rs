@@ -1,3 +1,6 @@
+//! Each key is looked up by the whole of an index, whatever the planner takes the tables for: their statistics are those of a while ago, and by them
+//! all keys of a subscriber may seem to be few. Hence subqueries that no plan turns into a join (`offset 0`).
+
 use sqlx::PgExecutor;
 
 use crate::settle::Runs;
@@ -21,13 +24,15 @@ pub(crate) async fn known(
 ) -> sqlx::Result<Vec<Known>> {
     sqlx::query_as!(
         Known,
-        r#"select wanted.place as "place!", versions.last as "last?", parked_keys.key is not null as "parked!"
-           from unnest($3::text[], $4::bigint[]) with ordinality as wanted (key, generation, place)
-           left join inbox.versions
-               on versions.subscriber = $1 and versions.topic = $2
-              and versions.key = wanted.key and versions.generation = wanted.generation
-           left join inbox.parked_keys
-               on parked_keys.subscriber = $1 and parked_keys.topic = $2 and parked_keys.key = wanted.key"#,
+        r#"select wanted.place as "place!",
+                  (select versions.last from inbox.versions
+                   where versions.subscriber = $1 and versions.topic = $2
+                     and versions.key = wanted.key and versions.generation = wanted.generation) as "last?",
+                  exists (
+                      select from inbox.parked_keys
+                      where parked_keys.subscriber = $1 and parked_keys.topic = $2 and parked_keys.key = wanted.key offset 0
+                  ) as "parked!"
+           from unnest($3::text[], $4::bigint[]) with ordinality as wanted (key, generation, place)"#,
         subscriber,
         topic,
         keys as _,
@@ -46,7 +51,7 @@ pub(crate) struct Followed {
 }
 
 /// Moves the place of a partition from `expected` to `next` and the versions of `runs` to their ends, those that follow what is known: all that a
-/// batch needs in which nothing is amiss, in one round trip. Where it moves less than all, roll back.
+/// batch needs in which nothing is amiss, in one round trip. Where it moves less than all, roll back. For few runs: each is searched among all.
 ///
 /// The statement sees the tables as they were before it waited for the lock of the place. Whoever had that lock and left the place where it was
 /// (a retry, an operator) has moved the version of a key that was parked when it began, and such a run does not follow.
@@ -68,23 +73,16 @@ pub(crate) async fn follow(
                where exists (select from ours)
                  and not exists (
                      select from inbox.parked_keys
-                     where parked_keys.subscriber = $1 and parked_keys.topic = $2 and parked_keys.key = runs.key)
-           ), known as (
-               update inbox.versions set last = runs.last from runs
-               where versions.subscriber = $1 and versions.topic = $2 and versions.key = runs.key
-                 and versions.generation = runs.generation and versions.last = runs.first - 1
-               returning 1
-           ), new as (
+                     where parked_keys.subscriber = $1 and parked_keys.topic = $2 and parked_keys.key = runs.key offset 0)
+           ), moved as (
                insert into inbox.versions (subscriber, topic, key, generation, last)
                select $1, $2, key, generation, last from runs
-               where not exists (
-                   select from inbox.versions
-                   where versions.subscriber = $1 and versions.topic = $2 and versions.key = runs.key
-                     and versions.generation = runs.generation)
-               on conflict do nothing
+               on conflict (subscriber, topic, key, generation) do update set last = excluded.last
+               where versions.last = (
+                   select first - 1 from runs where runs.key = excluded.key and runs.generation = excluded.generation)
                returning 1
            )
-           select exists (select from ours) as "ours!", (select count(*) from known) + (select count(*) from new) as "runs!""#,
+           select exists (select from ours) as "ours!", (select count(*) from moved) as "runs!""#,
         subscriber,
         topic,
         partition,

@@ -82,7 +82,7 @@ fn compared(expr: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Asks until all have an answer that is a number, for a minute; those that have none.
+/// Asks until all have an answer that is a number, for a minute; those that have none. Prints how many series the others have.
 async fn ask(prometheus: &Prometheus, mut left: Vec<Asked>) -> Vec<Asked> {
     let begun = Instant::now();
     while !left.is_empty() && begun.elapsed() < Duration::from_secs(60) {
@@ -90,7 +90,10 @@ async fn ask(prometheus: &Prometheus, mut left: Vec<Asked>) -> Vec<Asked> {
         let mut silent = Vec::new();
         for mut asked in left {
             asked.answer = match prometheus.ask(&asked.expr).await {
-                Ok(samples) if samples.iter().any(|sample| !sample.is_nan()) => continue,
+                Ok(samples) if samples.iter().any(|sample| !sample.is_nan()) => {
+                    println!("{:>5} {}", samples.len(), asked.place);
+                    continue;
+                }
                 Ok(samples) if samples.is_empty() => "no series".to_owned(),
                 Ok(_) => "not a number".to_owned(),
                 Err(error) => error,

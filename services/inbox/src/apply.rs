@@ -14,7 +14,7 @@ use crate::settle::{Fate, Mode, Runs, Settled, Slow, settle, settle_all};
 use crate::store;
 use crate::subscriber::{Refusal, Subscriber};
 
-/// Keys of a batch for which one statement is quicker than those that decide record by record.
+/// Runs of a batch for which one statement is quicker than those that decide record by record.
 const FEW: usize = 100;
 
 /// Records of one partition, in the order of their offsets.
@@ -119,7 +119,7 @@ impl Applier {
             transaction.rollback().await?;
             return Ok(false);
         }
-        let settled = settle_all(&mut transaction, subscriber, &batch.records).await?;
+        let settled = settle_all(&mut transaction, subscriber, &runs.events).await?;
         transaction.commit().await?;
         self.done(batch, &settled);
         Ok(true)

@@ -113,23 +113,15 @@ pub(crate) async fn settle(
     settled(connection, fates, &jobs).await
 }
 
-/// Lets the subscriber apply `records`, all of which are events whose turn it is.
+/// Lets the subscriber apply `events`, whose turn it is.
 pub(crate) async fn settle_all(
     connection: &mut PgConnection,
     subscriber: &dyn Subscriber,
-    records: &[Received],
+    events: &[&Event],
 ) -> Result<Settled, Refusal> {
     let mut jobs = Vec::new();
-    let events: Vec<&Event> = records
-        .iter()
-        .filter_map(|received| match received {
-            Received::Event(event) => Some(event),
-            Received::Undecodable(_) => None,
-        })
-        .collect();
-    apply(subscriber, connection, &mut jobs, &events).await?;
-    let fates = vec![Fate::Applied; records.len()];
-    settled(connection, fates, &jobs).await
+    apply(subscriber, connection, &mut jobs, events).await?;
+    settled(connection, vec![Fate::Applied; events.len()], &jobs).await
 }
 
 /// Adds the jobs.

@@ -150,9 +150,6 @@ impl Desk {
         } else {
             self.outcomes(claim, &keys, &jobs).await
         };
-        let going_on = self.finish(claim, &claimed, &jobs, &outcomes).await?;
-        let full = claimed.len() >= self.worker.max_batch();
-
         for (job, outcome) in jobs.iter().zip(&outcomes) {
             if let Outcome::Skipped(reason) = outcome {
                 tracing::info!(target_name = target, key = job.key, event_id = %job.event_id, reason, "job skipped");
@@ -162,6 +159,9 @@ impl Desk {
                 .with_label_values(&[target, outcome.name()])
                 .inc();
         }
+        let going_on = self.finish(claim, &claimed, &jobs, &outcomes).await?;
+        let full = claimed.len() >= self.worker.max_batch();
+
         match outcomes.last() {
             Some(Outcome::Retry(reason))
                 if outcomes
@@ -299,7 +299,8 @@ impl Desk {
         Ok(more || going_on > 0)
     }
 
-    /// Writes down, in one round trip, what is usual: the job is done, and nobody has added one of its key meanwhile.
+    /// Writes down, in one round trip, what is usual: the job is done, no other one of its key was added meanwhile, and it took so short that its claim
+    /// was not renewed.
     async fn write_off(
         &self,
         claim: Uuid,
@@ -307,26 +308,19 @@ impl Desk {
         outcome_of: &HashMap<&str, (&Job, &Outcome)>,
     ) -> sqlx::Result<Vec<bool>> {
         let target = self.worker.target();
-        let mut done: Vec<(&str, &str, i64)> = claimed
-            .iter()
-            .filter_map(|claimed| match outcome_of.get(claimed.key.as_str()) {
-                Some((job, Outcome::Done | Outcome::Skipped(_))) => {
-                    Some((claimed.key.as_str(), claimed.row.as_str(), job.id))
-                }
-                _ => None,
-            })
-            .collect();
+        let (mut keys, mut xmins, mut done) = (Vec::new(), Vec::new(), Vec::new());
+        for claimed in claimed {
+            let key = claimed.key.as_str();
+            if let Some((job, Outcome::Done | Outcome::Skipped(_))) = outcome_of.get(key) {
+                keys.push(key);
+                xmins.push(claimed.xmin.as_str());
+                done.push(job.id);
+            }
+        }
         if done.is_empty() {
             return Ok(Vec::new());
         }
-        done.sort_unstable();
-        let (mut keys, mut rows, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, row, job) in done {
-            keys.push(key);
-            rows.push(row);
-            jobs.push(job);
-        }
-        store::jobs::write_off(&self.pool, target, claim, &keys, &rows, &jobs).await
+        store::jobs::write_off(&self.pool, target, claim, &keys, &xmins, &done).await
     }
 
     fn retry<'a>(&self, claimed: &'a Claimed, reason: &'a str) -> PutOff<'a> {

@@ -149,3 +149,30 @@ fn with_the_version_check_off_everything_takes_effect() {
     );
     assert_eq!(fates, [Fate::Applied, Fate::Applied, Fate::Applied]);
 }
+
+#[test]
+fn versions_without_a_gap_are_runs_of_their_keys_and_generations() {
+    let records = [
+        event("a", 1, 5),
+        event("b", 1, 1),
+        event("a", 1, 6),
+        event("a", 2, 1),
+    ];
+    let runs = Runs::of(&records).unwrap();
+    assert_eq!(runs.keys, ["a", "b", "a"]);
+    assert_eq!(runs.generations, [1, 1, 2]);
+    assert_eq!((runs.before, runs.last), (vec![4, 0, 0], vec![6, 1, 1]));
+    assert_eq!(runs.events.len(), 4);
+}
+
+#[test]
+fn a_batch_with_a_gap_a_repeat_or_a_record_that_cannot_be_read_has_no_runs() {
+    for second in [
+        event("a", 1, 3),
+        event("a", 1, 1),
+        undecodable("b", Some(1)),
+        event("b", 1, i64::MIN),
+    ] {
+        assert_eq!(Runs::of(&[event("a", 1, 1), second]), None);
+    }
+}

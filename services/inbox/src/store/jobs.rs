@@ -9,8 +9,8 @@ use crate::jobs::{Job, NewJob};
 /// A key whose first job is ours until the lease ends.
 pub(crate) struct Claimed {
     pub(crate) key: String,
-    /// The transaction that claimed it, as long as nobody else has touched the row.
-    pub(crate) row: String,
+    /// The transaction that wrote its row last: that of the claim, until a job is added or the claim is renewed.
+    pub(crate) xmin: String,
     pub(crate) attempts: i32,
     pub(crate) refusals: i32,
 }
@@ -57,7 +57,8 @@ pub(crate) async fn enqueue(connection: &mut PgConnection, jobs: &[NewJob]) -> s
     Ok(())
 }
 
-/// Claims up to `limit` keys that are due, for `lease` seconds of the database's time.
+/// Claims up to `limit` keys that are due, for `lease` seconds of the database's time. One to which a job is added at this moment may be left out: who adds
+/// it tells of it afterwards.
 pub(crate) async fn claim(
     executor: impl PgExecutor<'_>,
     target: &str,
@@ -73,7 +74,7 @@ pub(crate) async fn claim(
            )
            update inbox.job_keys as claimed set claim = $2, due_at = now() + make_interval(secs => $3)
            where ctid = any (array(select place from due))
-           returning claimed.key as "key!", claimed.xmin::text as "row!", claimed.attempts as "attempts!", claimed.refusals as "refusals!""#,
+           returning claimed.key as "key!", claimed.xmin::text as "xmin!", claimed.attempts as "attempts!", claimed.refusals as "refusals!""#,
         target,
         claim,
         lease,
@@ -144,28 +145,30 @@ pub(crate) async fn held(
     .await
 }
 
-/// Forgets the `jobs` that were the first of `keys`, where nobody has touched the row of the key since it was claimed, and lets the keys go on or
-/// forgets them, too. Whoever adds a job touches the row before. `keys` are sorted, so that nobody who locks several of them waits for this. Answers
-/// for each of those keys whether it goes on.
+/// Forgets the `jobs` that were the first of `keys`, where the row of the key is as the claim left it, and lets the keys go on or forgets them, too.
+/// Whoever adds a job has written the row by the time the job can be seen, so no job is left without one. Answers for each of those keys whether it
+/// goes on. Rows are locked in the order in which [`enqueue`] and [`held`] lock them.
 pub(crate) async fn write_off(
     executor: impl PgExecutor<'_>,
     target: &str,
     claim: Uuid,
     keys: &[&str],
-    rows: &[&str],
+    xmins: &[&str],
     jobs: &[i64],
 ) -> sqlx::Result<Vec<bool>> {
     sqlx::query_scalar!(
         r#"with held as materialized (
                select found.place, found.more, claimed.job
-               from unnest($3::text[], $4::text[], $5::bigint[]) as claimed (key, row, job)
+               from (
+                   select * from unnest($3::text[], $4::text[], $5::bigint[]) as claimed (key, xmin, job) order by key
+               ) as claimed
                cross join lateral (
                    select job_keys.ctid as place, exists (
                        select from inbox.jobs where jobs.target = $1 and jobs.key = claimed.key and jobs.id <> claimed.job offset 0
                    ) as more
                    from inbox.job_keys
                    where job_keys.target = $1 and job_keys.key = claimed.key and job_keys.claim = $2
-                     and job_keys.xmin = claimed.row::xid
+                     and job_keys.xmin = claimed.xmin::xid
                    for update
                ) as found
            ), gone as (
@@ -180,7 +183,7 @@ pub(crate) async fn write_off(
         target,
         claim,
         keys as _,
-        rows as _,
+        xmins as _,
         jobs,
     )
     .fetch_all(executor)

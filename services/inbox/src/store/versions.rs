@@ -46,15 +46,17 @@ pub(crate) async fn known(
 pub(crate) struct Followed {
     /// Whether the place was where it was expected.
     pub(crate) ours: bool,
-    /// How many of the runs begin behind the last version of their key, or are the first of it, and are of no parked key.
+    /// How many of the runs begin behind the last version of their key, or are the first of it; none where a key is parked.
     pub(crate) runs: i64,
 }
 
 /// Moves the place of a partition from `expected` to `next` and the versions of `runs` to their ends, those that follow what is known: all that a
 /// batch needs in which nothing is amiss, in one round trip. Where it moves less than all, roll back. For few runs: each is searched among all.
 ///
-/// The statement sees the tables as they were before it waited for the lock of the place. Whoever had that lock and left the place where it was
-/// (a retry, an operator) has moved the version of a key that was parked when it began, and such a run does not follow.
+/// Parked keys are seen as they were before the statement waited for the lock of the place; versions are not, they are compared as they are. A key is
+/// parked only together with a place that moves, so one that was parked unseen finds the place gone; one that was freed unseen still looks parked, and is
+/// decided with a fresh look. Where an operator has set the place back to `expected` meanwhile, what is applied past a queue of parked records makes
+/// repeats of them.
 pub(crate) async fn follow(
     executor: impl PgExecutor<'_>,
     (subscriber, topic, partition): (&str, &str, i32),
@@ -68,18 +70,21 @@ pub(crate) async fn follow(
                where subscriber = $1 and topic = $2 and partition = $3 and next_offset = $4
                returning 1
            ), runs as materialized (
-               select key, generation, first, last
-               from unnest($6::text[], $7::bigint[], $8::bigint[], $9::bigint[]) as runs (key, generation, first, last)
+               select key, generation, before, last
+               from unnest($6::text[], $7::bigint[], $8::bigint[], $9::bigint[]) as runs (key, generation, before, last)
                where exists (select from ours)
                  and not exists (
-                     select from inbox.parked_keys
-                     where parked_keys.subscriber = $1 and parked_keys.topic = $2 and parked_keys.key = runs.key offset 0)
+                     select from unnest($6::text[]) as wanted (key)
+                     cross join lateral (
+                         select from inbox.parked_keys
+                         where parked_keys.subscriber = $1 and parked_keys.topic = $2 and parked_keys.key = wanted.key offset 0
+                     ) as parked)
            ), moved as (
                insert into inbox.versions (subscriber, topic, key, generation, last)
                select $1, $2, key, generation, last from runs
                on conflict (subscriber, topic, key, generation) do update set last = excluded.last
                where versions.last = (
-                   select first - 1 from runs where runs.key = excluded.key and runs.generation = excluded.generation)
+                   select before from runs where runs.key = excluded.key and runs.generation = excluded.generation)
                returning 1
            )
            select exists (select from ours) as "ours!", (select count(*) from moved) as "runs!""#,
@@ -90,7 +95,7 @@ pub(crate) async fn follow(
         next,
         &runs.keys[..] as _,
         &runs.generations[..],
-        &runs.first[..],
+        &runs.before[..],
         &runs.last[..],
     )
     .fetch_one(executor)

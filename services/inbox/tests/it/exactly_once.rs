@@ -51,6 +51,29 @@ async fn events_of_each_key_take_effect_in_the_order_of_their_versions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_many_keys_takes_effect_once_as_one_of_few_does() {
+    let (database, topic) = (database().await, topic(1).await);
+    let keys: Vec<String> = (0..300).map(|number| format!("k{number}")).collect();
+    let all = |version| keys.iter().map(move |key| change(key, version));
+    // There before anybody reads, so that batches are large.
+    publish(&topic, all(1).chain(all(1)).chain(all(2))).await;
+    let running = start(config(&database), &Recorder::of(&topic));
+    eventually("all has been read", || async {
+        next_offset(&database.pool).await == 900
+    })
+    .await;
+    publish(&topic, [change("k0", 2), change("k0", 3)]).await;
+    eventually("the last has taken effect", || async {
+        effects_of(&database.pool, "k0").await == [1, 2, 3]
+    })
+    .await;
+    let effects = effects(&database.pool).await;
+    assert_eq!(effects.len(), keys.len());
+    assert!(keys[1..].iter().all(|key| effects[key] == [1, 2]));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_crashes_in_the_middle_goes_on_where_it_was() {
     let (database, topic) = (database().await, topic(1).await);
     publish(&topic, (1..=4000).map(|version| change("a", version))).await;

@@ -14,8 +14,10 @@ use super::{accounts, check, python};
 const EXAMPLES: &str = "25";
 /// More than what is tried takes from those who try it.
 const PEOPLE: usize = 40;
-/// They cannot lock, disable or delete themselves.
-const ADMINS: usize = 4;
+/// They cannot lock, disable or delete themselves, but force each other's passwords and take each other's role away.
+const ADMINS: usize = 12;
+/// The role.
+const ADMIN: &str = "admin";
 /// Limits can be raised and not switched off.
 const UNLIMITED: &str = "10000/s burst 100000";
 
@@ -54,8 +56,6 @@ pub(super) fn run(root: &Path, bin: &Path) -> Result<()> {
     check::run(&mut command)?;
     stack.stop()
 }
-
-const ADMIN: &str = "admin";
 
 /// What each of so many new accounts signs in with.
 fn made(stack: &Stack, role: &str, count: usize) -> Result<Vec<Value>> {

@@ -28,7 +28,8 @@ pub(super) fn run(root: &Path, bin: &Path) -> Result<()> {
         );
         return Ok(());
     };
-    let mut options = StackOptions::for_test(root, root.join(".dev/test/schemathesis"), bin);
+    let folder = root.join(".dev/test/schemathesis");
+    let mut options = StackOptions::for_test(root, &folder, bin);
     let classes = ["credentials", "search", "admin"]
         .map(|class| format!("{class}={UNLIMITED} per address"))
         .join(",");
@@ -46,6 +47,8 @@ pub(super) fn run(root: &Path, bin: &Path) -> Result<()> {
         "admins": made(&stack, ADMIN, ADMINS)?,
     });
     command
+        // It keeps what it found beside it.
+        .current_dir(&folder)
         .arg("--config-file")
         .arg(root.join("tests/schemathesis.toml"))
         .args(["run", &format!("{url}/openapi.json"), "--checks", "all"])

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+
+use crate::served::listen;
 
 /// A running server. It ends with the process.
 pub struct Smtp {
@@ -52,27 +54,15 @@ struct Mailbox {
 }
 
 impl Smtp {
-    /// Listens on a free port of 127.0.0.1, in a thread of its own: it outlives the runtime of the test that started it.
+    /// Listens on a free port of 127.0.0.1 as long as this process runs.
     pub fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener
-            .set_nonblocking(true)
-            .expect("a non-blocking listener");
-        let address = listener.local_addr().expect("an address");
         let mailbox = Arc::new(Mailbox::default());
         let accepted = mailbox.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async move {
-                let listener = TcpListener::from_std(listener).expect("a listener");
-                while let Ok((stream, _)) = listener.accept().await {
-                    let mailbox = accepted.clone();
-                    tokio::spawn(async move { session(stream, &mailbox).await });
-                }
-            });
+        let address = listen(async move |listener| {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mailbox = accepted.clone();
+                tokio::spawn(async move { session(stream, &mailbox).await });
+            }
         });
         Self { address, mailbox }
     }

@@ -77,6 +77,28 @@ impl Worker for Scripted {
     }
 }
 
+/// Has its jobs in hand until it may go on.
+#[derive(Default)]
+struct Held {
+    asked: AtomicUsize,
+    in_hand: Notify,
+    go_on: Notify,
+}
+
+#[async_trait]
+impl Worker for Held {
+    fn target(&self) -> &'static str {
+        MAIL
+    }
+
+    async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.in_hand.notify_one();
+        self.go_on.notified().await;
+        vec![Outcome::Done; jobs.len()]
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscribers_jobs_are_done_after_its_events() {
     let (database, topic) = (database().await, topic(1).await);
@@ -273,25 +295,9 @@ async fn a_job_that_makes_its_worker_panic_dies_alone() {
 async fn a_job_in_hand_is_not_taken_over_however_many_leases_it_takes() {
     let database = database().await;
     add(&database.pool, &[job(MAIL, "a", 1)]).await;
-    #[derive(Default)]
-    struct Slow {
-        asked: AtomicUsize,
-        go_on: Notify,
-    }
-    #[async_trait]
-    impl Worker for Slow {
-        fn target(&self) -> &'static str {
-            MAIL
-        }
-        async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
-            self.asked.fetch_add(1, Ordering::SeqCst);
-            self.go_on.notified().await;
-            vec![Outcome::Done; jobs.len()]
-        }
-    }
     let mut config = config(&database);
     config.job_lease = Duration::from_millis(600);
-    let worker = Arc::new(Slow::default());
+    let worker = Arc::new(Held::default());
     let replicas = [0, 1].map(|_| run(config.clone(), Vec::new(), vec![worker.clone()]));
     let mut ends = HashSet::new();
     // Each is a third of a lease later than the one before.
@@ -314,27 +320,9 @@ async fn a_job_that_is_added_while_another_of_its_key_is_written_off_is_done_as_
     let database = database().await;
     let pool = &database.pool;
     add(pool, &[job(MAIL, "a", 1)]).await;
-    let (in_hand, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    struct Held {
-        in_hand: Arc<Notify>,
-        go_on: Arc<Notify>,
-    }
-    #[async_trait]
-    impl Worker for Held {
-        fn target(&self) -> &'static str {
-            MAIL
-        }
-        async fn work(&self, jobs: &[Job]) -> Vec<Outcome> {
-            self.in_hand.notify_one();
-            self.go_on.notified().await;
-            vec![Outcome::Done; jobs.len()]
-        }
-    }
-    let worker = Arc::new(Held {
-        in_hand: Arc::clone(&in_hand),
-        go_on: Arc::clone(&go_on),
-    });
-    let running = run(config(&database), Vec::new(), vec![worker]);
+    let worker = Arc::new(Held::default());
+    let Held { in_hand, go_on, .. } = &*worker;
+    let running = run(config(&database), Vec::new(), vec![worker.clone()]);
 
     in_hand.notified().await;
     let mut adding = pool.begin().await.unwrap();
